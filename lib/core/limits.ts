@@ -1,0 +1,70 @@
+/**
+ * Every default and every hard limit, with its unit in its name and its reason beside it. The README's tables are
+ * tested against these values.
+ */
+
+// Names and numbers that are stored
+export const TASK_NAME_PATTERN = /^[\w.:-]{1,128}$/ // letters of ASCII only: the name is an identity, also in SQL and logs
+export const QUEUE_NAME_PATTERN = /^[\w.:-]{1,128}$/
+export const ALIAS_PATTERN = /^[\w.:-]{1,64}$/
+export const WORKER_LABEL_PATTERN = /^[\w.:-]{1,40}$/ // leaves room for the random part in a 64-character id
+export const KEY_LENGTH_MAX = 512 // characters of a unique or concurrency key, or a tag
+export const TAGS_MAX = 20 // tags a result
+export const PRIORITY_MIN = -100 // DEP 14
+export const PRIORITY_MAX = 100 // DEP 14
+export const DURATION_MAX_MS = 100 * 365.25 * 24 * 3_600_000 // a hundred years: longer is a mistake in the unit
+
+// Data
+export const ARGUMENT_BYTES_MAX = 256 * 1024 // UTF-8 bytes of the encoded arguments: pass ids, not documents
+export const RESULT_BYTES_MAX = 256 * 1024 // UTF-8 bytes of the encoded return value
+export const DEPTH_MAX = 64 // nested arrays and objects in one value; far below where JSON.stringify overflows
+export const ERROR_MESSAGE_LENGTH_MAX = 4 * 1024 // characters
+export const ERROR_TRACEBACK_LENGTH_MAX = 16 * 1024 // characters
+export const ERROR_CLASS_LENGTH_MAX = 128 // characters
+export const ERRORS_MAX = 50 // errors kept of one result, the newest
+export const WORKER_IDS_MAX = 50 // worker ids kept of one result, the newest
+export const IMMEDIATE_RESULTS_MAX = 1_000 // finished results that the Immediate backend remembers
+
+// Tasks
+export const RETRY_DELAY_MS = 1_000
+export const RETRY_FACTOR = 2
+export const RETRY_MAX_DELAY_MS = 3_600_000 // one hour
+export const RETRY_JITTER = 0.2 // share of the delay by which it is spread, so that failures do not come back together
+export const RETRY_LIMIT_MAX = 1_000
+export const TIMEOUT_GRACE_MS = 5_000 // what an aborted attempt gets to settle
+export const CRASH_BUDGET = 3 // deaths of the process after which a task is not tried again
+export const QUARANTINE_DEATHS = 2 // deaths after which a task runs in a process of its own
+
+// Enqueueing and reading
+export const FLUSH_RETRY_MS = 10_000 // how long a flush of request.tasks is retried
+export const WAIT_TIMEOUT_MS = 30_000 // result.wait()
+export const WAIT_POLL_MS = 1_000 // the rule behind the wake-up of wait()
+export const LIST_LIMIT = 50
+export const LIST_LIMIT_MAX = 1_000
+export const STATS_EXACT_ROWS_MAX = 10_000 // rows counted exactly by stats() before it estimates
+export const INSERT_ROWS_MAX = 1_000 // rows of one INSERT; more are split
+export const HOOK_TIMEOUT_MS = 10_000 // after which a hook that has not returned is logged
+
+// Workers
+export const CONCURRENCY = 10
+export const INTERVAL_MS = 1_000 // poll, when nothing wakes the worker
+export const LEASE_MS = 30_000 // how long a silent worker keeps its claims
+export const SWEEP_MS = 5_000 // how often dead workers are looked for
+export const SHUTDOWN_GRACE_MS = 30_000
+export const CANCEL_POLL_MS = 500 // so that a running task hears of its cancellation within a second
+export const BUFFER_ROWS_MAX = 500 // claimed ahead of what runs
+export const BUFFER_AHEAD_MS = 20 // no more is claimed ahead than would start within this time
+
+// Keeping house
+export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000
+export const PRUNE_FAILED_MIN_AGE_MS = 30 * 24 * 3_600_000
+export const PRUNE_INTERVAL_MS = 10 * 60_000
+export const PRUNE_ROWS_MAX = 1_000 // rows of one DELETE, so that no lock is held for long
+
+// Databases
+export const TABLE_PREFIX = 'tasks_'
+export const SQLITE_BUSY_TIMEOUT_MS = 5_000
+export const SQLITE_VERSION_MIN = '3.51.3' // earlier ones can corrupt a WAL with several connections
+export const POSTGRES_VERSION_MIN = 14
+export const CALL_TIMEOUT_MS = 15_000 // no call to the database waits longer
+export const NOTIFY_INTERVAL_MS = 10 // NOTIFY takes a lock at commit: no process sends more than one in this time

@@ -1,0 +1,314 @@
+import type { Knex } from 'knex'
+import type { TaskResultStatus } from '../core/status.js'
+
+/**
+ * What a store of task results must do, in the verbs of the domain. `KnexStore` implements it for SQLite and
+ * PostgreSQL; whatever a store promises is tested by `lib/conformance/store.ts`.
+ *
+ * Rules that hold for every verb:
+ * - only the database's clock decides what is due, what has expired and what is old; moments are epoch milliseconds;
+ * - every write after a claim is one statement guarded by the token, and says which rows it changed;
+ * - a call that meets a passing fault is retried until its deadline and then throws FST_TASKS_STORE_UNAVAILABLE;
+ *   a verb may therefore run twice, and must then have the effect of one;
+ * - values (args, return values, progress, errors) are text that the store does not look into.
+ */
+export interface Store {
+  readonly dialect: 'sqlite' | 'postgres'
+  /** Connect, check the versions of database and tables, migrate where that is allowed. */
+  open (): Promise<void>
+  /** Create or upgrade the tables, under a lock that dies with its holder. Returns the names of the migrations run. */
+  migrate (): Promise<string[]>
+  /** Let running calls end, then give up every connection, timer and watcher that the store opened. */
+  close (): Promise<void>
+
+  // --- enqueue ---
+  /**
+   * Store rows in one round trip, in their order. Of rows whose id is stored already, nothing is changed and the
+   * stored row is returned, so that an insert whose answer was lost may be sent again.
+   */
+  insert (rows: readonly NewRow[], options?: { transaction?: Knex.Transaction | null }): Promise<InsertedRow[]>
+  /** True where the transaction belongs to the database of this store. */
+  owns (transaction: Knex.Transaction): boolean
+  /** Open a transaction that may write, in turn with the other writers of this process. See `WriteTransaction`. */
+  begin (): Promise<WriteTransaction>
+
+  // --- read ---
+  get (id: string): Promise<Row | null>
+  getMany (ids: readonly string[]): Promise<Row[]>
+  /** Newest first; keyset pagination by id. */
+  list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }>
+  stats (backend: string): Promise<Stats>
+  /** Cheap proof that the database answers. */
+  ping (): Promise<void>
+  /** Is woken when any of `ids` may have ended; a hint. Returns a function that ends the watch. */
+  watch (id: string, onChange: () => void): Promise<() => Promise<void>>
+
+  // --- control ---
+  /** READY rows become CANCELLED at once, RUNNING ones are marked and their workers told. `ids` are those that it took effect on. */
+  cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }>
+  /** FAILED and CANCELLED rows become READY, due now, with their errors kept and both budgets new. */
+  requeue (selection: Selection): Promise<string[]>
+  pause (backend: string, queue: string): Promise<void>
+  resume (backend: string, queue: string): Promise<void>
+  /** Delete finished rows, the oldest first, at most `limit` in one statement. `more` where there may be more. */
+  prune (request: PruneRequest): Promise<{ deleted: number, more: boolean }>
+  countPrunable (request: Omit<PruneRequest, 'limit'>): Promise<number>
+
+  // --- the life of a worker ---
+  /** Write the worker's row with its lease, and make rows claimable again that waited for one of its task names. */
+  register (worker: WorkerRow): Promise<void>
+  /**
+   * Hold the lease for `leaseMs` from now. `held: false`: it had run out, and everything the worker holds may be taken.
+   * `claims` are the batches that the store has for this worker: one that the worker does not know is a claim whose
+   * reply was lost, and must be released. `cancelled` are the ids of its running rows that are to be cancelled.
+   */
+  renew (worker: string, request: { leaseMs: number, running: number }): Promise<Renewal>
+  /** The ids of the worker's rows that are to be cancelled; asked more often than the lease is renewed. */
+  cancelled (worker: string): Promise<string[]>
+  /** Take the worker's row away. What it still holds is released, uncharged. */
+  deregister (worker: string): Promise<void>
+
+  // --- the life of a claim ---
+  /** The lanes (queue and priority) of a backend that hold claimable rows, paused queues left out, and when each is due. */
+  lanes (request: { backend: string, quarantined?: boolean }): Promise<{ lanes: LaneHead[], now: number }>
+  /**
+   * Take up to `limit` due rows of the lanes, in the order of the contract: READY becomes RUNNING, the attempt is
+   * charged, the token is (worker, claim). Nothing where the worker's lease has run out. The first `start` of the rows
+   * are marked as started; see `markStarted`.
+   */
+  claim (request: ClaimRequest): Promise<ClaimedRow[]>
+  /** The first `started` rows of a claim may have been started: if the worker dies, they are charged and the others are not. */
+  markStarted (token: Token, started: number): Promise<void>
+  /** Write endings and retries, guarded by the token. Answers one entry for each that was accepted. `ended`: claims with no row left. */
+  finish (worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]>
+  /** As `finish` for one SUCCESSFUL row, inside a transaction of the task's own. False where the token no longer holds. */
+  finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean>
+  /** Hand rows back uncharged, READY and due as before. Answers the ids it changed. */
+  release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]>
+  /** Store progress, guarded by the token. False where it no longer holds. */
+  progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean>
+  /**
+   * Fence workers whose lease has run out and take their rows back, in guarded statements: started rows are charged
+   * with a death (READY again, quarantined from the second on; FAILED when `crashBudget` is spent; CANCELLED where that
+   * was asked), the others are handed back uncharged.
+   */
+  rescue (request: { crashBudget: number, backend: string }): Promise<Rescued>
+
+  // --- wake-up ---
+  /**
+   * Call `onWake` when rows may have become claimable. A hint that may come late, double or never. Several listeners
+   * share one connection or watcher. `healthy()` is false while only polling can be relied on.
+   */
+  listen (onWake: (event: WakeEvent) => void): Promise<Listener>
+}
+
+/** A row to be stored. Absent moments are the database's now. */
+export interface NewRow {
+  readonly id: string
+  readonly backend: string
+  readonly task: string
+  readonly queue: string
+  readonly priority: number
+  /** Epoch ms; null for now. */
+  readonly runAfter: number | null
+  /** Milliseconds from the insert by the database's clock; null where runAfter says it, or for now. */
+  readonly delay: number | null
+  readonly args: string
+  /** JSON of what `using()` changed for this row and the run needs (retry, timeout …); null for nothing. */
+  readonly options: string | null
+  readonly tags: readonly string[]
+  readonly unique: UniqueRule | null
+  /** Refuse (QUEUE_FULL) where the queue holds this many READY rows. */
+  readonly maxReady: number | null
+}
+
+export interface UniqueRule {
+  readonly key: string
+  /** How long the key is held: while READY, until the end, or ms from the insert. */
+  readonly scope: 'ready' | 'unfinished' | number
+  readonly onConflict: 'return' | 'replace' | 'throw'
+}
+
+export interface InsertedRow {
+  /** The row that stands: the new one, or under a unique key the one that was there. */
+  readonly row: Row
+  readonly isDuplicate: boolean
+}
+
+/** A stored row: the columns as values. Moments are epoch ms. */
+export interface Row {
+  readonly id: string
+  readonly backend: string
+  readonly task: string
+  readonly queue: string
+  readonly priority: number
+  readonly status: TaskResultStatus
+  readonly args: string
+  readonly options: string | null
+  readonly runAfter: number | null
+  /** The order key: the later of runAfter and the moment of insert, retry or requeue. */
+  readonly due: number
+  readonly enqueuedAt: number
+  readonly startedAt: number | null
+  readonly lastAttemptedAt: number | null
+  readonly finishedAt: number | null
+  readonly attempts: number
+  readonly deaths: number
+  readonly workerIds: readonly string[]
+  readonly errors: readonly StoredError[]
+  readonly returnValue: string | null
+  readonly progress: string | null
+}
+
+/** A TaskError as it is stored: `at` is epoch ms. */
+export interface StoredError {
+  readonly exceptionClass: string
+  readonly message: string
+  readonly code: string | null
+  readonly traceback: string
+  readonly attempt: number
+  readonly at: number
+}
+
+export interface ListFilter {
+  readonly backend: string
+  readonly status?: TaskResultStatus
+  readonly queue?: string
+  readonly task?: string
+  readonly tag?: string
+  /** An id: rows older than that one. */
+  readonly after?: string
+  readonly limit: number
+}
+
+/** One id, or every row that fits all of the filter. */
+export type Selection =
+  | { readonly backend: string, readonly id: string }
+  | { readonly backend: string, readonly status?: TaskResultStatus, readonly queue?: string, readonly task?: string, readonly tag?: string }
+
+export interface Stats {
+  readonly queues: Record<string, QueueStats>
+  readonly workers: ReadonlyArray<{ id: string, lastSeen: number, running: number }>
+  /** READY rows by the names that no live worker knows. */
+  readonly unknownTasks: ReadonlyArray<{ name: string, ready: number }>
+  readonly approximate: boolean
+}
+
+export interface QueueStats {
+  readonly ready: number
+  readonly deferred: number
+  readonly running: number
+  readonly failed: number
+  readonly oldestReadyMs: number | null
+  readonly paused: boolean
+}
+
+export interface PruneRequest {
+  readonly backend: string
+  /** Delete rows that ended at least this long ago. */
+  readonly minAgeMs: number
+  /** The same for FAILED ones. */
+  readonly failedMinAgeMs: number
+  readonly queues?: readonly string[]
+  readonly limit: number
+}
+
+export interface WorkerRow {
+  /** Random at each boot, at most 64 characters. */
+  readonly id: string
+  readonly backend: string
+  readonly leaseMs: number
+  /** Names of the tasks that it knows. */
+  readonly tasks: readonly string[]
+  /** True where it can give a task a process of its own. */
+  readonly quarantine: boolean
+}
+
+export interface Renewal {
+  readonly held: boolean
+  readonly claims: readonly number[]
+  readonly cancelled: readonly string[]
+}
+
+/** What fences every write after a claim: a worker id that is never used again and a number that it never uses again. */
+export interface Token {
+  readonly worker: string
+  readonly claim: number
+}
+
+export interface Lane {
+  readonly queue: string
+  readonly priority: number
+  /** Rows at or before this one were seen to be gone: the claim starts behind it. Null: from the start. */
+  readonly after: Cursor | null
+}
+
+/** A place in a lane. `tie` is the dialect's own (the identity column). */
+export interface Cursor {
+  readonly due: number
+  readonly tie: number
+}
+
+export interface LaneHead {
+  readonly queue: string
+  readonly priority: number
+  /** When its first row is due, epoch ms; later than `now` where all of it is deferred. */
+  readonly due: number
+}
+
+export interface ClaimRequest extends Token {
+  readonly backend: string
+  readonly lanes: readonly Lane[]
+  readonly limit: number
+  readonly start: number
+  /** Names of the tasks that the worker knows: other rows are left alone. */
+  readonly tasks: readonly string[]
+  readonly quarantined?: boolean
+}
+
+export interface ClaimedRow extends Row {
+  readonly claim: number
+  readonly cursor: Cursor
+}
+
+/** What became of an attempt. */
+export type Ending =
+  | { readonly id: string, readonly claim: number, readonly status: 'SUCCESSFUL', readonly returnValue: string }
+  | { readonly id: string, readonly claim: number, readonly status: 'FAILED' | 'CANCELLED', readonly errors: readonly StoredError[] }
+  /** A retry: READY again, `delay` ms from now. Ends CANCELLED instead where that was asked meanwhile. */
+  | { readonly id: string, readonly claim: number, readonly status: 'READY', readonly errors: readonly StoredError[], readonly delay: number }
+
+export interface FinishedRow {
+  readonly id: string
+  /** The status that was written. */
+  readonly status: TaskResultStatus
+  readonly at: number
+  readonly runAfter: number | null
+}
+
+export interface Rescued {
+  /** Workers whose lease had run out. */
+  readonly workers: readonly string[]
+  /** Rows that were charged with a death, as they are now. */
+  readonly charged: readonly Row[]
+  /** Ids handed back uncharged. */
+  readonly released: readonly string[]
+}
+
+/** A hint to claim. `queue` null: any. */
+export interface WakeEvent {
+  readonly queue: string | null
+}
+
+export interface Listener {
+  healthy (): boolean
+  close (): Promise<void>
+}
+
+/** A transaction of the store's own making; on SQLite it holds the writer until it ends. */
+export interface WriteTransaction {
+  readonly transaction: Knex.Transaction
+  /** Resolves when the commit is certain. @throws where it failed or its outcome is unknown */
+  commit (): Promise<void>
+  rollback (): Promise<void>
+}
