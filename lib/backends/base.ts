@@ -9,16 +9,16 @@ import { INVALID_TASK, UNSUPPORTED } from '../core/errors.js'
 export interface BackendConfig<Options = Record<string, unknown>> {
   readonly alias: string
   /** Names that may be enqueued to; empty or absent for any. */
-  readonly queues?: readonly string[] | Readonly<Record<string, QueueLimits>>
-  readonly options?: Options
+  readonly queues?: readonly string[] | Readonly<Record<string, QueueLimits>> | undefined
+  readonly options?: Options | undefined
   readonly app: FastifyInstance
 }
 
 export interface QueueLimits {
-  readonly concurrencyLimit?: number
-  readonly rateLimit?: { readonly max: number, readonly every: number | string }
+  readonly concurrencyLimit?: number | undefined
+  readonly rateLimit?: { readonly max: number, readonly every: number | string } | undefined
   /** READY rows above which an enqueue is refused with FST_TASKS_QUEUE_FULL. */
-  readonly maxReady?: number
+  readonly maxReady?: number | undefined
 }
 
 /** One enqueue, frozen and already checked. `argsText` is the JSON of `args`. */

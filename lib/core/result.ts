@@ -52,7 +52,7 @@ export interface TaskResult<Return = any, Args extends readonly unknown[] = any[
    * Resolves with this object once it has ended.
    * @throws FST_TASKS_WAIT_TIMEOUT after `timeout` (30 s), the signal's reason when it aborts
    */
-  wait (options?: { timeout?: Duration, signal?: AbortSignal }): Promise<TaskResult<Return, Args>>
+  wait (options?: { timeout?: Duration | undefined, signal?: AbortSignal | undefined }): Promise<TaskResult<Return, Args>>
   /** True where it took effect: a READY one has ended CANCELLED, a RUNNING one is being told. */
   cancel (): Promise<boolean>
   /** Put a FAILED or CANCELLED one back. True where it took effect. */
@@ -90,7 +90,7 @@ export interface ResultSource {
   task (name: string): AnyTask | null
   read? (id: string): Promise<ResultFields>
   /** Resolves with the fields of a finished result. */
-  wait? (id: string, options: { timeout?: Duration, signal?: AbortSignal }): Promise<ResultFields>
+  wait? (id: string, options: { timeout?: Duration | undefined, signal?: AbortSignal | undefined }): Promise<ResultFields>
   cancel? (id: string): Promise<boolean>
   retry? (id: string): Promise<boolean>
 }
@@ -148,7 +148,7 @@ class Snapshot implements TaskResult {
     this.#fields = { ...await this.#verb('read', 'reading results')(this.id), isDuplicate: this.isDuplicate }
   }
 
-  async wait (options: { timeout?: Duration, signal?: AbortSignal } = {}): Promise<TaskResult> {
+  async wait (options: { timeout?: Duration | undefined, signal?: AbortSignal | undefined } = {}): Promise<TaskResult> {
     if (this.isFinished) return this
     const wait = this.#verb('wait', 'waiting for results')
     this.#fields = { ...await wait(this.id, options), isDuplicate: this.isDuplicate }

@@ -13,55 +13,55 @@ export type Duration = number | string
  */
 export interface RetryOptions {
   /** Retries after the first attempt, 0 to 1,000. */
-  limit?: number
+  limit?: number | undefined
   /** Before the first retry. */
-  delay?: Duration
+  delay?: Duration | undefined
   /** `exponential`: delay × factor^(retry − 1); a function gives milliseconds, from the error and the attempt that failed (1 is the first). */
-  backoff?: 'exponential' | 'fixed' | ((error: unknown, attempt: number) => number)
-  factor?: number
-  maxDelay?: Duration
+  backoff?: 'exponential' | 'fixed' | ((error: unknown, attempt: number) => number) | undefined
+  factor?: number | undefined
+  maxDelay?: Duration | undefined
   /** Share of the delay, 0 to 1, by which it is spread at random. */
-  jitter?: number
+  jitter?: number | undefined
   /** Answers false for an error that a retry cannot mend. */
-  retryIf?: (error: unknown, attempt: number) => boolean
+  retryIf?: ((error: unknown, attempt: number) => boolean) | undefined
 }
 
 /** What `using()` may change. `undefined` leaves a field as it is. */
 export interface UsingOptions {
   /** A whole number from −100 to 100; the larger runs first. */
-  priority?: number
-  queueName?: string
-  backend?: string
+  priority?: number | undefined
+  queueName?: string | undefined
+  backend?: string | undefined
   /** Not before this moment, or this long after the enqueue; `null` clears it. */
-  runAfter?: Date | Duration | null
-  retry?: number | RetryOptions
+  runAfter?: Date | Duration | null | undefined
+  retry?: number | RetryOptions | undefined
   /** Of one attempt; `null` for none. */
-  timeout?: Duration | null
+  timeout?: Duration | null | undefined
   /** What an aborted attempt gets to settle; 5 s unless the backend says otherwise. */
-  timeoutGrace?: Duration
+  timeoutGrace?: Duration | undefined
   /** One result a key and task name; see `uniqueFor`. */
-  uniqueKey?: string | null
+  uniqueKey?: string | null | undefined
   /** How long the key is held: while `ready`, until it ends (`unfinished`, the default), or for a duration from the enqueue. */
-  uniqueFor?: 'ready' | 'unfinished' | Duration
+  uniqueFor?: 'ready' | 'unfinished' | Duration | undefined
   /** What an enqueue under a held key does; `return` (the default) gives the result that stands. */
-  onConflict?: 'return' | 'replace' | 'throw'
-  concurrencyKey?: string | null
-  concurrencyLimit?: number
-  rateLimit?: { max: number, every: Duration, key?: string } | null
-  tags?: readonly string[]
-  onSuccess?: AnyTask | null
-  onFailure?: AnyTask | null
+  onConflict?: 'return' | 'replace' | 'throw' | undefined
+  concurrencyKey?: string | null | undefined
+  concurrencyLimit?: number | undefined
+  rateLimit?: { max: number, every: Duration, key?: string | undefined } | null | undefined
+  tags?: readonly string[] | undefined
+  onSuccess?: AnyTask | null | undefined
+  onFailure?: AnyTask | null | undefined
   /** A Knex transaction of the backend's database: the enqueue is stored when it commits, and never if it rolls back. */
-  transaction?: Knex.Transaction | null
+  transaction?: Knex.Transaction | null | undefined
 }
 
 /** What a definition may say. `runAfter` and `transaction` belong to one enqueue and are refused here. */
 export interface TaskOptions extends Omit<UsingOptions, 'runAfter' | 'transaction'> {
   /** The handler's first parameter is a {@link TaskContext}, which its callers do not enqueue. */
-  takesContext?: boolean
+  takesContext?: boolean | undefined
   /** JSON Schema of the array of arguments. */
-  schema?: object
-  isolation?: { module: string, export: string }
+  schema?: object | undefined
+  isolation?: { module: string, export: string } | undefined
 }
 
 type Handler<Args extends unknown[], Return> = (...args: Args) => Return
@@ -138,7 +138,7 @@ const kTask = Symbol.for('fastify-tasks.task')
  */
 export function task<Args extends unknown[], Return> (name: string, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
 export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true }, handler: (context: TaskContext, ...args: Args) => Return): Task<Args, Return, (context: TaskContext, ...args: Args) => Return>
-export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext?: false }, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
+export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext?: false | undefined }, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
 export function task (name: string, ...rest: unknown[]): AnyTask {
   const func = rest[rest.length - 1]
   const label = typeof name === 'string' ? name : String(typeof name)
