@@ -1,0 +1,95 @@
+import t from 'tap'
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '../..')
+const consumers = join(import.meta.dirname, 'consumers')
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+
+// What a consumer has beside the package: what it depends on, and what the consumer itself installed. Nothing else of
+// this repository can be found from there.
+const INSTALLED = [...Object.keys(manifest.dependencies), 'fastify', 'sqlite3', 'typescript', '@types/node']
+
+const STRICT = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noImplicitOverride: true,
+  noPropertyAccessFromIndexSignature: true,
+  skipLibCheck: false,
+  target: 'ES2022',
+  types: ['node']
+}
+
+let folder = ''
+let tarball: string[] = []
+
+t.before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-consumer-'))
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: root })
+  const [packed] = JSON.parse(stdout) as Array<{ filename: string, files: Array<{ path: string }> }>
+  tarball = packed!.files.map(({ path }) => path)
+  const home = join(folder, 'node_modules/fastify-tasks')
+  await mkdir(home, { recursive: true })
+  await run('tar', ['-xzf', join(folder, packed!.filename), '-C', home, '--strip-components=1'])
+  for (const name of INSTALLED) {
+    const link = join(folder, 'node_modules', name)
+    await mkdir(dirname(link), { recursive: true })
+    await symlink(join(root, 'node_modules', name), link)
+  }
+})
+
+t.after(async () => { await rm(folder, { recursive: true, force: true }) })
+
+/** Compile one file as a project of its own, and run what came out. */
+async function consume (file: string, type: 'module' | 'commonjs', compilerOptions: object): Promise<string> {
+  const project = await mkdtemp(join(folder, 'project-'))
+  await copyFile(join(consumers, file), join(project, file))
+  await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type }))
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...STRICT, ...compilerOptions, outDir: 'out', rootDir: '.' }, files: [file] }))
+  const tsc = join(folder, 'node_modules/typescript/bin/tsc')
+  await run(process.execPath, [tsc, '-p', project]).catch((error: { stdout: string }) => { throw new Error(error.stdout) })
+  return await execute(join(project, 'out', file.replace(/\.ts$/, '.js')), project)
+}
+
+async function execute (script: string, cwd: string): Promise<string> {
+  const env = { PATH: process.env['PATH'], CONSUMER_DATABASE_URL: `sqlite:${join(cwd, 'tasks.sqlite3')}` }
+  const { stdout } = await run(process.execPath, ['--trace-uncaught', script], { cwd, env, timeout: 30_000 })
+  return stdout.trim()
+}
+
+t.test('the tarball holds what is needed to run and to read, and nothing else', async (t) => {
+  for (const path of ['README.md', 'LICENSE', 'CHANGELOG.md', 'package.json', 'dist/lib/index.js', 'dist/lib/index.cjs', 'dist/lib/index.d.ts', 'dist/lib/index.d.cts', 'dist/lib/worker/index.d.cts', 'dist/lib/conformance/index.d.cts', 'dist/lib/cli/bin.js']) {
+    t.ok(tarball.includes(path), path)
+  }
+  t.same(tarball.filter((path) => !/^(?:README\.md|LICENSE|CHANGELOG\.md|package\.json|dist\/(?:lib|plugins)\/[\w./-]+\.(?:js|cjs|js\.map|d\.ts|d\.cts))$/.test(path)), [])
+})
+
+t.test('a consumer in ES modules compiles under strict and runs', async (t) => {
+  t.equal(await consume('esm.ts', 'module', { module: 'nodenext' }), 'esm consumer ran')
+})
+
+t.test('a consumer with a bundler\'s resolution compiles', async (t) => {
+  t.equal(await consume('esm.ts', 'module', { module: 'esnext', moduleResolution: 'bundler' }), 'esm consumer ran')
+})
+
+for (const module of ['node16', 'nodenext']) {
+  t.test(`a consumer in CommonJS compiles under strict and ${module}, and runs`, async (t) => {
+    t.equal(await consume('cjs.ts', 'commonjs', { module }), 'cjs consumer ran')
+    t.equal(await consume('interop.ts', 'commonjs', { module, esModuleInterop: true }), 'interop consumer ran')
+  })
+}
+
+t.test('a consumer with the old resolution of modules compiles, and runs', async (t) => {
+  t.equal(await consume('interop.ts', 'commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0', esModuleInterop: true }), 'interop consumer ran')
+})
+
+t.test('require() gives the plugin with everything else as its properties, from the same copy as import', async (t) => {
+  const project = await mkdtemp(join(folder, 'project-'))
+  await copyFile(join(consumers, 'plain.cjs'), join(project, 'plain.cjs'))
+  t.equal(await execute(join(project, 'plain.cjs'), project), 'plain consumer ran')
+})
