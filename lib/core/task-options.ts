@@ -113,7 +113,7 @@ export function checkDefinition (name: unknown, options: unknown): CheckedOption
   if (typeof name !== 'string' || !limits.TASK_NAME_PATTERN.test(name)) {
     throw new INVALID_TASK(typeof name === 'string' ? name.slice(0, 128) : typeof name, 'its name must be 1 to 128 characters of letters, digits, _ . : -')
   }
-  return check(name, DEFAULTS, options, ONLY_USING, "belongs to one enqueue: say it with using()")
+  return check(name, DEFAULTS, options, ONLY_USING, 'belongs to one enqueue: say it with using()')
 }
 
 /** Check what `using()` was given, on top of what the task says. @throws FST_TASKS_INVALID_TASK */
