@@ -54,6 +54,17 @@ export const SHUTDOWN_GRACE_MS = 30_000
 export const CANCEL_POLL_MS = 500 // so that a running task hears of its cancellation within a second
 export const BUFFER_ROWS_MAX = 500 // claimed ahead of what runs
 export const BUFFER_AHEAD_MS = 20 // no more is claimed ahead than would start within this time
+export const BUFFER_HOLD_MS = 250 // what is buffered and has not started within this time is handed back: others may be idle
+export const MARK_AHEAD_MS = 4 // rows are marked as started no further ahead than would start within this time
+export const CONCURRENCY_MAX = 10_000 // attempts at a time in a process
+export const PROCESSES_MAX = 256
+export const LEASE_MIN_MS = 100 // a shorter one would run out between two renewals on a busy machine
+export const MAX_BLOCK_SHARE = 2 / 3 // of the lease: the default of maxBlock
+export const OUTAGE_BACKOFF_MIN_MS = 100 // between two tries of a worker whose database is away; doubles
+export const OUTAGE_BACKOFF_MAX_MS = 5_000
+export const RESTART_BACKOFF_MIN_MS = 100 // before a worker process that died is replaced; doubles
+export const RESTART_BACKOFF_MAX_MS = 30_000
+export const RESTART_HEALTHY_MS = 60_000 // a process that lived this long starts the back-off anew
 
 // Keeping house
 export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000
@@ -66,5 +77,6 @@ export const TABLE_PREFIX = 'tasks_'
 export const SQLITE_BUSY_TIMEOUT_MS = 5_000
 export const SQLITE_VERSION_MIN = '3.51.3' // earlier ones can corrupt a WAL with several connections
 export const POSTGRES_VERSION_MIN = 14
-export const CALL_TIMEOUT_MS = 15_000 // no call to the database waits longer
+export const CALL_TIMEOUT_MS = 15_000 // no statement waits longer for its answer
+export const CALL_RETRY_MS = 5_000 // how long a call that meets passing faults is tried again
 export const NOTIFY_INTERVAL_MS = 10 // NOTIFY takes a lock at commit: no process sends more than one in this time
