@@ -1,0 +1,47 @@
+import { KEY_LENGTH_MAX, LIST_LIMIT, LIST_LIMIT_MAX, QUEUE_NAME_PATTERN, TASK_NAME_PATTERN } from '../../core/limits.js'
+import type { ListFilter, Row } from '../../store/store.js'
+import { EXIT_OK, type FlagValues } from '../command.js'
+import { databaseCommand } from '../database-command.js'
+import { moment, table } from '../print.js'
+import { recordOf } from '../record.js'
+import { countFlag, idFlag, statusFlag, textFlag } from '../values.js'
+
+const NAME_RULE = 'must be 1 to 128 characters of letters, digits, _ . : -'
+
+export const list = databaseCommand({
+  name: 'list',
+  summary: 'Show results, the newest first.',
+  positionals: [],
+  flags: {
+    status: { type: 'string', value: 'STATUS', help: 'READY, RUNNING, SUCCESSFUL, FAILED or CANCELLED.' },
+    'queue-name': { type: 'string', value: 'QUEUE', help: 'Only this queue.' },
+    task: { type: 'string', value: 'NAME', help: 'Only results of this task.' },
+    tag: { type: 'string', value: 'TAG', help: 'Only results with this tag.' },
+    limit: { type: 'string', value: 'N', help: `How many at most, 1 to ${LIST_LIMIT_MAX}. Default: ${LIST_LIMIT}.` },
+    after: { type: 'string', value: 'ID', help: 'Go on behind this result: `next` of the page before.' }
+  },
+  async run ({ alias, flags, print }, store) {
+    const { rows, next } = await store.list(filterOf(alias, flags))
+    print({ results: rows.map(recordOf), next }, () => `${resultTable(rows)}${next === null ? '' : `More: --after ${next}\n`}`)
+    return EXIT_OK
+  }
+})
+
+function filterOf (alias: string, flags: FlagValues): ListFilter {
+  const filter = {
+    status: statusFlag(flags, 'status'),
+    queue: textFlag(flags, 'queue-name', QUEUE_NAME_PATTERN, NAME_RULE),
+    task: textFlag(flags, 'task', TASK_NAME_PATTERN, NAME_RULE),
+    tag: textFlag(flags, 'tag', new RegExp(`^[^\\0]{1,${KEY_LENGTH_MAX}}$`, 'u'), `must be 1 to ${KEY_LENGTH_MAX} characters`),
+    after: idFlag(flags, 'after')
+  }
+  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
+  return { backend: alias, limit: countFlag(flags, 'limit', LIST_LIMIT, LIST_LIMIT_MAX), ...given }
+}
+
+function resultTable (rows: readonly Row[]): string {
+  return table(
+    ['ID', 'TASK', 'STATUS', 'QUEUE', 'PRIORITY', 'ATTEMPTS', 'ENQUEUED', 'RUN AFTER', 'FINISHED'],
+    rows.map((row) => [row.id, row.task, row.status, row.queue, row.priority, row.attempts, moment(row.enqueuedAt), moment(row.runAfter), moment(row.finishedAt)])
+  )
+}

@@ -1,0 +1,48 @@
+import { openStore } from '../store/index.js'
+import type { KnexStore } from '../store/index.js'
+import type { Command, CommandRequest, Flag } from './command.js'
+import { databaseOf, DATABASE_FLAGS, refuseMissingFile, type Database } from './database.js'
+import { json } from './print.js'
+
+export interface DatabaseRequest extends CommandRequest {
+  /** The alias whose rows are meant. */
+  readonly alias: string
+  readonly database: Database
+  /** Print data: as JSON where --json was given, else as the text that `human` makes. */
+  print (data: unknown, human: () => string): void
+}
+
+export interface DatabaseCommand extends Omit<Command, 'run' | 'flags'> {
+  readonly flags?: Readonly<Record<string, Flag>>
+  /** True where it makes the tables itself; the others are refused where they are missing. */
+  readonly creates?: boolean
+  /** True where it needs the database's wake-up connection. */
+  readonly listens?: boolean
+  run (request: DatabaseRequest, store: KnexStore): Promise<number>
+}
+
+const JSON_FLAG: Flag = { type: 'boolean', help: 'Print JSON.' }
+
+/** A command that works on the task database alone, without an app. */
+export function databaseCommand (command: DatabaseCommand): Command {
+  const { creates = false, listens = false, run, flags, ...rest } = command
+  return {
+    ...rest,
+    flags: { ...flags, ...DATABASE_FLAGS, json: JSON_FLAG },
+    async run (request) {
+      const database = databaseOf(request.flags, request.terminal.env)
+      if (!creates) refuseMissingFile(database)
+      const store = openStore({ url: database.url, schema: database.schema, tablePrefix: database.tablePrefix, migrate: creates, listen: listens })
+      try {
+        await store.open()
+        return await run({ ...request, alias: database.alias, database, print: printer(request) }, store)
+      } finally {
+        await store.close()
+      }
+    }
+  }
+}
+
+function printer ({ flags, terminal }: CommandRequest): DatabaseRequest['print'] {
+  return (data, human) => { terminal.stdout(flags.json === true ? json(data) : human()) }
+}

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { CommandFailed } from './command.js'
+
+/**
+ * Make the app of a file: its `buildApp` called, or its default export registered as a plugin on a fresh instance that
+ * logs. ES modules and CommonJS alike.
+ */
+export async function loadApp (path: string): Promise<FastifyInstance> {
+  const file = appFile(path)
+  const { buildApp, plugin } = entriesOf(await import(pathToFileURL(file).href) as Exports)
+  if (buildApp === undefined && plugin === undefined) {
+    throw new CommandFailed(`${file} exports neither buildApp, a function that gives the Fastify instance, nor a default, a plugin.`)
+  }
+  const app = buildApp !== undefined ? await buildApp() : await freshApp(plugin as FastifyPluginAsync)
+  if (!isApp(app)) throw new CommandFailed(`buildApp of ${file} gave no Fastify instance.`)
+  return app
+}
+
+/** The absolute path. @throws CommandFailed where there is no such file */
+export function appFile (path: string): string {
+  const file = resolve(path)
+  if (!existsSync(file)) throw new CommandFailed(`there is no file ${file}.`)
+  return file
+}
+
+interface Exports { buildApp?: unknown, default?: unknown, __esModule?: unknown }
+interface Entries { buildApp: (() => unknown) | undefined, plugin: unknown }
+
+function entriesOf (module: Exports): Entries {
+  // What import() calls the default of a CommonJS file is its module.exports: the file's own exports are in there.
+  const inner = (module.default ?? {}) as Exports
+  const compiled = inner.__esModule === true
+  const buildApp = module.buildApp ?? inner.buildApp
+  const plugin = compiled ? inner.default : module.default
+  return {
+    buildApp: typeof buildApp === 'function' ? buildApp as () => unknown : undefined,
+    plugin: typeof plugin === 'function' ? plugin : undefined
+  }
+}
+
+async function freshApp (plugin: FastifyPluginAsync): Promise<FastifyInstance> {
+  const { default: fastify } = await import('fastify')
+  const app = fastify({ logger: true })
+  void app.register(plugin)
+  return app
+}
+
+function isApp (value: unknown): value is FastifyInstance {
+  return typeof value === 'object' && value !== null && 'register' in value && 'ready' in value
+}
