@@ -48,7 +48,7 @@ t.test('errors that throw at every touch are described all the same', async (t) 
   })
   const revoked = Proxy.revocable(new Error('x'), {})
   revoked.revoke()
-  const wrong = Object.defineProperties(new Error('x'), { message: { value: { toString: trap } }, stack: { value: 5 }, code: { value: {} }, errors: { value: { length: 1e9 } } })
+  const wrong = Object.create(Error.prototype, { message: { value: { toString: trap } }, stack: { value: 5 }, code: { value: {} }, errors: { value: { length: 1e9 } } })
   for (const thrown of [getters, revoked.proxy, new Proxy(new Error('x'), hostile), new Proxy(() => {}, hostile), wrong, Object.freeze(new Error('frozen'))]) {
     const failure = describe(thrown)
     t.equal(typeof failure.exceptionClass, 'string')
