@@ -72,6 +72,11 @@ export const PRUNE_FAILED_MIN_AGE_MS = 30 * 24 * 3_600_000
 export const PRUNE_INTERVAL_MS = 10 * 60_000
 export const PRUNE_ROWS_MAX = 1_000 // rows of one DELETE, so that no lock is held for long
 
+// What `fastify-tasks doctor` calls suspicious
+export const DOCTOR_OLDEST_READY_MS = 5 * 60_000 // work that has waited this long while a worker is alive
+export const DOCTOR_OLDEST_TRANSACTION_MS = 3_600_000 // an open transaction this old keeps vacuum away
+export const DOCTOR_LISTENER_MS = 5_000 // what the wake-up connection gets to prove itself
+
 // Databases
 export const TABLE_PREFIX = 'tasks_'
 export const SQLITE_BUSY_TIMEOUT_MS = 5_000
