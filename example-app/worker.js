@@ -1,0 +1,5 @@
+// @ts-check
+import { runWorker } from 'fastify-tasks/worker'
+import { buildApp } from './app.js'
+
+await runWorker(buildApp)
