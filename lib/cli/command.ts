@@ -35,8 +35,8 @@ export interface Command {
 export interface CommandRequest {
   readonly positionals: readonly string[]
   readonly flags: FlagValues
-  /** Arguments as they were given, behind the name of the command. */
-  readonly argv: readonly string[]
+  /** The flags as they were given. */
+  readonly flagArguments: readonly string[]
   readonly terminal: Terminal
 }
 

@@ -12,30 +12,36 @@ export interface DatabaseRequest extends CommandRequest {
   print (data: unknown, human: () => string): void
 }
 
-export interface DatabaseCommand extends Omit<Command, 'run' | 'flags'> {
+export interface DatabaseCommand<Input> extends Omit<Command, 'run' | 'flags'> {
   readonly flags?: Readonly<Record<string, Flag>>
   /** True where it makes the tables itself; the others are refused where they are missing. */
   readonly creates?: boolean
   /** True where it needs the database's wake-up connection. */
   readonly listens?: boolean
-  run (request: DatabaseRequest, store: KnexStore): Promise<number>
+  /** False where it opens the store itself, because it has something to say of a failure. */
+  readonly opens?: boolean
+  /** What the command line says, checked before anything is asked of the database. */
+  read (request: DatabaseRequest): Input
+  run (request: DatabaseRequest, store: KnexStore, input: Input): Promise<number>
 }
 
 const JSON_FLAG: Flag = { type: 'boolean', help: 'Print JSON.' }
 
 /** A command that works on the task database alone, without an app. */
-export function databaseCommand (command: DatabaseCommand): Command {
-  const { creates = false, listens = false, run, flags, ...rest } = command
+export function databaseCommand<Input> (command: DatabaseCommand<Input>): Command {
+  const { creates = false, listens = false, opens = true, read, run, flags, ...rest } = command
   return {
     ...rest,
     flags: { ...flags, ...DATABASE_FLAGS, json: JSON_FLAG },
-    async run (request) {
-      const database = databaseOf(request.flags, request.terminal.env)
+    async run (plain) {
+      const database = databaseOf(plain.flags, plain.terminal.env)
+      const request = { ...plain, alias: database.alias, database, print: printer(plain) }
+      const input = read(request)
       if (!creates) refuseMissingFile(database)
       const store = openStore({ url: database.url, schema: database.schema, tablePrefix: database.tablePrefix, migrate: creates, listen: listens })
       try {
-        await store.open()
-        return await run({ ...request, alias: database.alias, database, print: printer(request) }, store)
+        if (opens) await store.open()
+        return await run(request, store, input)
       } finally {
         await store.close()
       }

@@ -38,7 +38,7 @@ export function databaseOf (flags: FlagValues, env: Terminal['env']): Database {
     schema: schema ?? named.schema ?? given(env['TASKS_SCHEMA']),
     tablePrefix: tablePrefix ?? named.tablePrefix ?? given(env['TASKS_TABLE_PREFIX']) ?? TABLE_PREFIX
   }
-  parseUrl(database.url, named.url === undefined ? 'TASKS_DATABASE_URL' : `${alias}.url in TASKS_BACKENDS`)
+  parseUrl(database.url, named.url === undefined ? 'TASKS_DATABASE_URL' : `TASKS_BACKENDS.${alias}.url`)
   return database
 }
 
@@ -62,22 +62,20 @@ function usage (check: () => void): void {
 
 interface NamedBackend { backend?: unknown, url?: string, schema?: string, tablePrefix?: string }
 
-/** What TASKS_BACKENDS, or TASKS_BACKEND for the alias `default`, says of an alias. */
+/** What TASKS_BACKENDS says of an alias, or for `default` TASKS_BACKEND: as the plugin reads them. */
 function aliasOf (alias: string, env: Terminal['env']): NamedBackend {
   const text = given(env['TASKS_BACKENDS'])
-  const kind = given(env['TASKS_BACKEND'])
-  if (text === undefined) {
-    if (alias === 'default') checkKind(alias, kind ?? 'database')
-    return {}
+  const backends = text === undefined ? {} : parseBackends(text)
+  const named = (Object.hasOwn(backends, alias) ? backends[alias] : undefined) as NamedBackend | undefined
+  if (named === undefined && alias !== 'default' && text !== undefined) {
+    throw new INVALID_BACKEND(`TASKS_BACKENDS has no backend '${alias}'; it has ${Object.keys(backends).join(', ')}. Say which database with --database-url.`)
   }
-  const backends = parseBackends(text)
-  if (!Object.hasOwn(backends, alias)) throw new INVALID_BACKEND(`TASKS_BACKENDS has no backend '${alias}'; it has ${Object.keys(backends).join(', ')}.`)
-  const named = backends[alias] as NamedBackend
-  checkKind(alias, named.backend ?? 'database')
+  const kind = alias === 'default' && named?.url === undefined ? given(env['TASKS_BACKEND']) : undefined
+  checkKind(alias, named?.backend ?? kind ?? 'database')
   for (const field of ['url', 'schema', 'tablePrefix'] as const) {
-    if (named[field] !== undefined && typeof named[field] !== 'string') throw new INVALID_CONFIG('TASKS_BACKENDS', `${alias}.${field} must be a string.`)
+    if (named?.[field] !== undefined && typeof named[field] !== 'string') throw new INVALID_CONFIG(`TASKS_BACKENDS.${alias}.${field}`, 'it must be a string.')
   }
-  return named
+  return named ?? {}
 }
 
 function checkKind (alias: string, kind: unknown): void {

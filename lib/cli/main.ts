@@ -3,6 +3,7 @@ import { COMMANDS } from './commands.js'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError, type Command, type CommandRequest, type FlagValues, type Terminal } from './command.js'
 import { commandHelp, generalHelp, usageLine } from './help.js'
 import { describeError, isUsageFault } from './failure.js'
+import { printable } from './print.js'
 import { packageVersion } from './version.js'
 
 /** Run one command line. Answers the exit code: 0, 1 (failed) or 2 (usage); never throws. */
@@ -15,7 +16,7 @@ export async function main (argv: readonly string[], terminal: Terminal): Promis
     return EXIT_OK
   }
   const command = COMMANDS.find((known) => known.name === name)
-  if (command === undefined) return refuse(terminal, `there is no command '${printable(name)}'.`)
+  if (command === undefined) return refuse(terminal, `there is no command '${shorten(name)}'.`)
   return await runCommand(command, rest, terminal)
 }
 
@@ -38,8 +39,9 @@ async function runCommand (command: Command, argv: readonly string[], terminal: 
 
 function parse (command: Command, argv: readonly string[], terminal: Terminal): CommandRequest {
   const options = Object.fromEntries(Object.entries({ ...command.flags, ...HELP }).map(([name, { type }]) => [name, { type, ...(name === 'help' && { short: 'h' }) }]))
-  const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true })
-  return { positionals, flags: values as FlagValues, argv, terminal }
+  const { values, positionals, tokens } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, tokens: true })
+  const taken = new Set(tokens.filter(({ kind }) => kind === 'positional' || kind === 'option-terminator').map(({ index }) => index))
+  return { positionals, flags: values as FlagValues, flagArguments: argv.filter((_, index) => !taken.has(index)), terminal }
 }
 
 const HELP = { help: { type: 'boolean', help: '' } } as const
@@ -48,12 +50,12 @@ function checkPositionals ({ positionals: wanted }: Command, given: readonly str
   const missing = wanted[given.length]
   if (missing !== undefined) throw new UsageError(`${missing} is missing.`)
   const extra = given[wanted.length]
-  if (extra !== undefined) throw new UsageError(`there is one argument too many: '${printable(extra)}'.`)
+  if (extra !== undefined) throw new UsageError(`there is one argument too many: '${shorten(extra)}'.`)
 }
 
 function help (name: string | undefined, terminal: Terminal): number {
   const command = COMMANDS.find((known) => known.name === name)
-  if (name !== undefined && command === undefined) return refuse(terminal, `there is no command '${printable(name)}'.`)
+  if (name !== undefined && command === undefined) return refuse(terminal, `there is no command '${shorten(name)}'.`)
   terminal.stdout(command === undefined ? generalHelp(COMMANDS) : commandHelp(command))
   return EXIT_OK
 }
@@ -63,6 +65,6 @@ function refuse (terminal: Terminal, reason: string): number {
   return EXIT_USAGE
 }
 
-function printable (text: string): string {
-  return text.slice(0, 60).replace(/\p{Cc}/gu, '?')
+function shorten (text: string): string {
+  return printable(text.slice(0, 60))
 }

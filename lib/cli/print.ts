@@ -29,12 +29,15 @@ export function age (value: number | null): string | null {
   return value === null ? null : ms(Math.max(0, value))
 }
 
-export function plural (count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+export function plural (count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
+}
+
+/** What is stored may hold escape sequences, which a terminal would obey. */
+export function printable (text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)
 }
 
 function cell (value: unknown): string {
-  if (value === null || value === undefined || value === '') return '-'
-  // What is stored may hold escape sequences that a terminal would obey.
-  return String(value).replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)
+  return value === null || value === undefined || value === '' ? '-' : printable(String(value))
 }

@@ -5,7 +5,8 @@ import { TaskResultStatus } from '../core/status.js'
 import type { Row, Store } from '../store/store.js'
 import type { FlagValues } from './command.js'
 
-const ID_PATTERN = /^[\w.:-]{1,64}$/
+// The database backend makes UUIDs and nothing else.
+const ID_PATTERN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** The text of a flag, or undefined where it was not given. An empty one is refused: it is a variable that was not set. */
 export function textFlag (flags: FlagValues, name: string, pattern?: RegExp, rule = 'must not be empty'): string | undefined {
@@ -59,9 +60,14 @@ export function queueArgument (value: string | undefined): string {
 
 const QUEUE_RULE = '1 to 128 characters of letters, digits, _ . : -'
 
-/** The row of an id that was given as an argument. @throws FST_TASKS_RESULT_NOT_FOUND */
-export async function rowOf (store: Store, id: string | undefined, alias: string): Promise<Row> {
-  if (id === undefined || !ID_PATTERN.test(id)) throw new RESULT_NOT_FOUND(String(id).slice(0, 64).replace(/\p{Cc}/gu, '?'))
+/** An id that was named as an argument. @throws FST_TASKS_RESULT_NOT_FOUND where it cannot be one */
+export function idArgument (value: string | undefined): string {
+  if (value === undefined || !ID_PATTERN.test(value)) throw new RESULT_NOT_FOUND(String(value).slice(0, 64).replace(/\p{Cc}/gu, '?'))
+  return value.toLowerCase()
+}
+
+/** @throws FST_TASKS_RESULT_NOT_FOUND */
+export async function rowOf (store: Store, id: string, alias: string): Promise<Row> {
   const row = await store.get(id)
   if (row === null || row.backend !== alias) throw new RESULT_NOT_FOUND(id)
   return row

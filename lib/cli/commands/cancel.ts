@@ -1,13 +1,14 @@
 import { CommandFailed, EXIT_OK } from '../command.js'
 import { databaseCommand } from '../database-command.js'
-import { rowOf } from '../values.js'
+import { idArgument, rowOf } from '../values.js'
 
 export const cancel = databaseCommand({
   name: 'cancel',
   summary: 'Cancel a result: a READY one ends at once, a RUNNING one has its worker told.',
   positionals: ['ID'],
-  async run ({ alias, positionals, print }, store) {
-    const { id } = await rowOf(store, positionals[0], alias)
+  read: ({ positionals }) => idArgument(positionals[0]),
+  async run ({ alias, print }, store, given) {
+    const { id } = await rowOf(store, given, alias)
     const { cancelled, signalled } = await store.cancel({ backend: alias, id })
     if (cancelled.length === 0 && signalled.length === 0) {
       const { status } = await rowOf(store, id, alias)

@@ -20,8 +20,9 @@ export const list = databaseCommand({
     limit: { type: 'string', value: 'N', help: `How many at most, 1 to ${LIST_LIMIT_MAX}. Default: ${LIST_LIMIT}.` },
     after: { type: 'string', value: 'ID', help: 'Go on behind this result: `next` of the page before.' }
   },
-  async run ({ alias, flags, print }, store) {
-    const { rows, next } = await store.list(filterOf(alias, flags))
+  read: ({ alias, flags }) => filterOf(alias, flags),
+  async run ({ print }, store, filter) {
+    const { rows, next } = await store.list(filter)
     print({ results: rows.map(recordOf), next }, () => `${resultTable(rows)}${next === null ? '' : `More: --after ${next}\n`}`)
     return EXIT_OK
   }

@@ -7,6 +7,7 @@ export const migrate = databaseCommand({
   summary: 'Create or upgrade the task tables.',
   positionals: [],
   creates: true,
+  read: () => undefined,
   async run ({ print }, store) {
     const migrations = await store.migrate()
     print({ migrations }, () => migrations.length === 0

@@ -6,8 +6,8 @@ export const pause = databaseCommand({
   name: 'pause',
   summary: 'Stop claiming from a queue. What runs goes on, and enqueueing stays possible.',
   positionals: ['QUEUE'],
-  async run ({ alias, positionals, print }, store) {
-    const queue = queueArgument(positionals[0])
+  read: ({ positionals }) => queueArgument(positionals[0]),
+  async run ({ alias, print }, store, queue) {
     await store.pause(alias, queue)
     print({ queue, paused: true }, () => `Queue '${queue}' is paused.\n`)
     return EXIT_OK

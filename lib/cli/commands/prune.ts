@@ -15,14 +15,16 @@ export const prune = databaseCommand({
     'queue-name': { type: 'string', value: 'A,B', help: 'Only these queues. Default: all.' },
     'dry-run': { type: 'boolean', help: 'Count them and delete nothing.' }
   },
-  async run ({ alias, flags, print }, store) {
+  read: ({ alias, flags }) => {
     const queues = queuesFlag(flags, 'queue-name')
-    const request = {
+    return {
       backend: alias,
       minAgeMs: durationFlag(flags, 'min-age', PRUNE_MIN_AGE_MS),
       failedMinAgeMs: durationFlag(flags, 'failed-min-age', PRUNE_FAILED_MIN_AGE_MS),
       ...(queues !== undefined && { queues })
     }
+  },
+  async run ({ flags, print }, store, request) {
     const dryRun = flags['dry-run'] === true
     const deleted = dryRun ? await store.countPrunable(request) : await pruneAll(store, request)
     print({ deleted: dryRun ? 0 : deleted, ...(dryRun && { wouldDelete: deleted }), dryRun }, () =>

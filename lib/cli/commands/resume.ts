@@ -6,8 +6,8 @@ export const resume = databaseCommand({
   name: 'resume',
   summary: 'Claim from a paused queue again.',
   positionals: ['QUEUE'],
-  async run ({ alias, positionals, print }, store) {
-    const queue = queueArgument(positionals[0])
+  read: ({ positionals }) => queueArgument(positionals[0]),
+  async run ({ alias, print }, store, queue) {
     await store.resume(alias, queue)
     print({ queue, paused: false }, () => `Queue '${queue}' is open.\n`)
     return EXIT_OK

@@ -1,13 +1,14 @@
 import { CommandFailed, EXIT_OK } from '../command.js'
 import { databaseCommand } from '../database-command.js'
-import { rowOf } from '../values.js'
+import { idArgument, rowOf } from '../values.js'
 
 export const retry = databaseCommand({
   name: 'retry',
   summary: 'Put a FAILED or CANCELLED result back, to run now.',
   positionals: ['ID'],
-  async run ({ alias, positionals, print }, store) {
-    const { id } = await rowOf(store, positionals[0], alias)
+  read: ({ positionals }) => idArgument(positionals[0]),
+  async run ({ alias, print }, store, given) {
+    const { id } = await rowOf(store, given, alias)
     const changed = await store.requeue({ backend: alias, id })
     if (changed.length === 0) {
       const { status } = await rowOf(store, id, alias)

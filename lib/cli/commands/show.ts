@@ -1,15 +1,16 @@
 import { EXIT_OK } from '../command.js'
 import { databaseCommand } from '../database-command.js'
-import { fields } from '../print.js'
+import { fields, printable } from '../print.js'
 import { recordOf } from '../record.js'
-import { rowOf } from '../values.js'
+import { idArgument, rowOf } from '../values.js'
 
 export const show = databaseCommand({
   name: 'show',
   summary: 'Show one result with its arguments, return value and errors.',
   positionals: ['ID'],
-  async run ({ alias, positionals, print }, store) {
-    const record = recordOf(await rowOf(store, positionals[0], alias))
+  read: ({ positionals }) => idArgument(positionals[0]),
+  async run ({ alias, print }, store, given) {
+    const record = recordOf(await rowOf(store, given, alias))
     print(record, () => text(record))
     return EXIT_OK
   }
@@ -24,8 +25,8 @@ interface StoredError { attempt: number, at: string, exceptionClass: string, cod
 
 function errorText (error: StoredError): string {
   const code = error.code === null ? '' : ` (${error.code})`
-  const head = fields([[`error of attempt ${error.attempt}, ${error.at}`, `${error.exceptionClass}${code}: ${error.message}`]])
-  return `\n${head}${error.traceback.split('\n').map((line) => fields([['  ', line]])).join('')}`
+  const head = `Attempt ${error.attempt}, ${error.at}: ${error.exceptionClass}${code}: ${error.message}`
+  return `\n${[head, ...error.traceback.split('\n').map((line) => `  ${line}`)].map((line) => `${printable(line)}\n`).join('')}`
 }
 
 function shown (value: unknown): unknown {

@@ -7,6 +7,7 @@ export const stats = databaseCommand({
   name: 'stats',
   summary: 'Count results by queue, and show the workers and the names that no worker knows.',
   positionals: [],
+  read: () => undefined,
   async run ({ alias, print }, store) {
     const found = await store.stats(alias)
     print(dataOf(found), () => text(found))
