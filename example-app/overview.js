@@ -51,7 +51,12 @@ async function readMails (app, row) {
   // Read one after the other, so a mail may have moved on in between; the next look is right.
   const waiting = Math.max(0, total - sent - running.length - failed.length - cancelled.length)
   return {
-    total, sent, waiting, running: running.length, failed: failed.length, cancelled: cancelled.length,
+    total,
+    sent,
+    waiting,
+    running: running.length,
+    failed: failed.length,
+    cancelled: cancelled.length,
     failures: failed.slice(0, FAILURES).map(workOf)
   }
 }
@@ -74,6 +79,7 @@ async function readAll (app, filter) {
 
 /** @param {import('fastify').FastifyInstance} app */
 async function readCustomers (app) {
+  /** @type {Array<{ id: number, name: string, score: number, ordered: number | string | null }>} */
   const rows = await app.knex('customers')
     .leftJoin('orders', 'orders.customer_id', 'customers.id')
     .groupBy('customers.id')
@@ -89,6 +95,7 @@ async function readCustomers (app) {
 /** @param {import('fastify').FastifyInstance} app */
 async function readNotes (app) {
   const rows = await app.knex('notes').whereNull('copied_from').orderBy('id', 'desc').limit(NOTES).select('id', 'text')
+  /** @type {Array<{ copied_from: number, copies: number | string }>} */
   const copies = await app.knex('notes').whereIn('copied_from', rows.map(({ id }) => id)).groupBy('copied_from').select('copied_from').count({ copies: 'id' })
   const made = new Map(copies.map((row) => [row.copied_from, Number(row.copies)]))
   return await Promise.all(rows.map(async ({ id, text }) => {

@@ -71,7 +71,7 @@ function recentCard (recent) {
       ${recent.length === 0
         ? html`<p class="quiet">Nothing yet. Publish a page, add an order or copy a note.</p>`
         : html`<div class="scroll" tabindex="0" role="region" aria-labelledby="recent-title"><table>
-            <thead><tr><th scope="col">Task</th><th scope="col">Status</th><th scope="col">Attempts</th><th scope="col">Error</th><th scope="col">Do</th></tr></thead>
+            <thead><tr><th scope="col">Task</th><th scope="col">Status</th><th scope="col">Attempts</th><th scope="col">Error</th><th scope="col">Action</th></tr></thead>
             <tbody>${recent.map(row)}</tbody>
           </table></div>`}
     </section>`
