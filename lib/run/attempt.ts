@@ -36,5 +36,7 @@ export interface RunningAttempt {
   readonly outcome: Promise<Outcome>
   /** Resolves when the user's function has really settled, which may be later than `outcome`, or never. */
   readonly settled: Promise<void>
+  /** True once `settled` has resolved. */
+  readonly isSettled: boolean
   abort (cause: AbortCause): void
 }

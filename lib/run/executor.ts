@@ -1,0 +1,238 @@
+import type { Knex } from 'knex'
+import type { AttemptRequest, RunningAttempt } from './attempt.js'
+import type { AbortCause, Outcome } from './outcome.js'
+import { ATTEMPT_ENDED, CANCELLED, LEASE_LOST, SHUTDOWN, TIMEOUT, UNSUPPORTED } from '../core/errors.js'
+import { briefFailure, describeFailure } from '../core/failure.js'
+import { isFatal } from '../core/retry.js'
+import { after } from '../core/timer.js'
+import { createContext } from './context.js'
+import { withinAttempt, type CurrentAttempt } from './current.js'
+import { encodeProgress, encodeReturned } from './encode.js'
+import { logFields } from './log-fields.js'
+
+/**
+ * Run a task's function once and say what it led to. Writes nothing and never throws: whatever the function does, the
+ * attempt has exactly one outcome. Of what may decide it, the first counts:
+ *
+ * - `context.transaction()` committed: `committed`, also when the function throws or hangs afterwards;
+ * - a cause aborted the attempt before the function settled: a timeout fails it, a cancellation cancels it and a lost
+ *   lease interrupts it, whatever the function returns or throws; a shutdown interrupts it unless it returns;
+ * - the function returned, or threw.
+ *
+ * An aborted function gets `timeoutGrace` to settle; then the attempt has its outcome without it.
+ */
+export function runAttempt (request: AttemptRequest): RunningAttempt {
+  const attempt = new Attempt(request)
+  attempt.start()
+  return attempt
+}
+
+/** `failed`: something outside of the function failed the attempt, see CurrentAttempt.fail. */
+type Cause = AbortCause | 'failed'
+
+class Attempt implements RunningAttempt, CurrentAttempt {
+  readonly outcome: Promise<Outcome>
+  readonly #request: AttemptRequest
+  readonly #started = performance.now()
+  #resolve!: (outcome: Outcome) => void
+  #stopTimer: () => void = () => {}
+  #controller: AbortController | undefined
+  #cause: Cause | null = null
+  #reason: unknown
+  #ended = false
+  #settled = false
+  #whenSettled: { promise: Promise<void>, resolve: () => void } | undefined
+  #transaction: 'none' | 'open' | 'committed' = 'none'
+  /** The refusal of a value by the gate inside of context.transaction(); thrown on by the function, it is final. */
+  #refused: unknown = this
+
+  constructor (request: AttemptRequest) {
+    this.#request = request
+    this.outcome = new Promise((resolve) => { this.#resolve = resolve })
+  }
+
+  get id (): string { return this.#request.taskResult.id }
+  get taskName (): string { return this.#request.task.name }
+  get ended (): boolean { return this.#ended }
+  get isSettled (): boolean { return this.#settled }
+
+  get settled (): Promise<void> {
+    if (this.#whenSettled === undefined) {
+      let resolve = (): void => {}
+      const promise = new Promise<void>((done) => { resolve = done })
+      this.#whenSettled = { promise, resolve }
+      if (this.#settled) resolve()
+    }
+    return this.#whenSettled.promise
+  }
+
+  get signal (): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#cause !== null) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  start (): void {
+    const { timeout } = this.#request
+    if (timeout !== null) this.#stopTimer = after(timeout, () => { this.abort('timeout') })
+    withinAttempt(this, () => { this.#call() })
+  }
+
+  abort (cause: AbortCause): void {
+    this.#abort(cause, cause === this.#cause ? this.#reason : this.#reasonOf(cause))
+  }
+
+  fail (error: unknown): void {
+    this.#abort('failed', error)
+  }
+
+  async progress (value: unknown): Promise<void> {
+    if (this.#ended) throw new ATTEMPT_ENDED('store progress')
+    const text = await encodeProgress(this.#request, value)
+    if (this.#ended) throw new ATTEMPT_ENDED('store progress')
+    await this.#request.progress?.(text)
+  }
+
+  async transaction<T> (fn: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
+    const { transaction, task } = this.#request
+    if (transaction === undefined) throw new UNSUPPORTED(task.backend, 'context.transaction()')
+    this.#mayCommit()
+    if (this.#transaction === 'open') throw new ATTEMPT_ENDED('open a second transaction beside the first')
+    this.#transaction = 'open'
+    let value: T
+    try {
+      value = await transaction(async (trx) => await fn(trx), async (returned) => await this.#encodeForCommit(returned))
+    } catch (error) {
+      this.#transaction = 'none'
+      throw error
+    }
+    this.#transaction = 'committed'
+    this.#end({ kind: 'committed', value, durationMs: this.#duration() })
+    return value
+  }
+
+  #call (): void {
+    const { task, args } = this.#request
+    let returned: unknown
+    try {
+      returned = task.takesContext ? task.func(createContext(this.#request, this), ...args) : task.func(...args)
+      if ((typeof returned === 'object' && returned !== null) || typeof returned === 'function') {
+        // Also for what is no promise of ours: resolve() takes any thenable, once, and catches what it throws.
+        Promise.resolve(returned).then((value) => { this.#returned(value) }, (error: unknown) => { this.#threw(error) })
+        return
+      }
+    } catch (error) {
+      this.#threw(error)
+      return
+    }
+    this.#returned(returned)
+  }
+
+  #returned (value: unknown): void {
+    this.#settle()
+    if (this.#ended) return
+    if (this.#cause !== null && this.#cause !== 'shutdown') return this.#end(this.#aborted(this.#cause))
+    const done = (text: string): void => {
+      // Time ran out, or a shutdown came, while the value was being encoded: it had been returned before.
+      const counts = this.#cause === null || this.#cause === 'timeout' || this.#cause === 'shutdown'
+      this.#end(counts ? { kind: 'returned', value, text, durationMs: this.#duration() } : this.#aborted(this.#cause as Cause))
+    }
+    try {
+      const text = encodeReturned(this.#request, value)
+      if (typeof text === 'string') done(text)
+      else text.then(done, (error: unknown) => { this.#end(this.#failed(error, true)) })
+    } catch (error) {
+      this.#end(this.#failed(error, true))
+    }
+  }
+
+  #threw (error: unknown): void {
+    this.#settle()
+    if (this.#transaction === 'committed') {
+      const { log, taskResult, attempt } = this.#request
+      log.warn({ ...logFields(taskResult, attempt), ...briefFailure(error) }, 'task threw after context.transaction() had ended it; it stays SUCCESSFUL')
+    } else if (!this.#ended) {
+      this.#end(this.#cause === null ? this.#failed(error, error === this.#refused || isFatal(error)) : this.#aborted(this.#cause))
+    }
+  }
+
+  /** The function has settled. One that blocked the loop past its timeout has timed out, though no timer could say so. */
+  #settle (): void {
+    this.#settled = true
+    this.#whenSettled?.resolve()
+    const { timeout } = this.#request
+    if (timeout !== null && this.#cause === null && this.#duration() > timeout) this.abort('timeout')
+  }
+
+  #abort (cause: Cause, reason: unknown): void {
+    // The first cause stands, but for a shutdown: what it interrupts may still be cancelled, or be somebody else's.
+    const replaces = this.#cause === null || (this.#cause === 'shutdown' && (cause === 'cancelled' || cause === 'lease-lost'))
+    if (this.#ended || !replaces) return
+    const first = this.#cause === null
+    this.#cause = cause
+    this.#reason = reason
+    if (!first) return
+    this.#stopTimer()
+    this.#stopTimer = after(this.#request.timeoutGrace, () => { this.#end(this.#aborted(this.#cause as Cause)) })
+    // Listeners are the task's code: what they throw, or start, belongs to this attempt.
+    if (this.#controller !== undefined) withinAttempt(this, () => { this.#controller?.abort(reason) })
+  }
+
+  #reasonOf (cause: AbortCause): Error {
+    switch (cause) {
+      case 'timeout': return new TIMEOUT(this.taskName, this.#request.timeout ?? 0)
+      case 'cancelled': return new CANCELLED(this.id)
+      case 'shutdown': return new SHUTDOWN()
+      case 'lease-lost': return new LEASE_LOST()
+    }
+  }
+
+  #aborted (cause: Cause): Outcome {
+    switch (cause) {
+      case 'cancelled': return Object.freeze({ kind: 'cancelled', failure: this.#describe(this.#reason), durationMs: this.#duration() })
+      case 'shutdown':
+      case 'lease-lost': return Object.freeze({ kind: 'interrupted', durationMs: this.#duration() })
+      default: return this.#failed(this.#reason, false)
+    }
+  }
+
+  #failed (error: unknown, final: boolean): Outcome {
+    return { kind: 'failed', error, failure: this.#describe(error), final, durationMs: this.#duration() }
+  }
+
+  #describe (error: unknown): ReturnType<typeof describeFailure> {
+    return describeFailure(error, this.#request.attempt, Date.now())
+  }
+
+  /** Refuse a commit after the end, or after a signal whose rule it would break; a shutdown lets it through. */
+  #mayCommit (): void {
+    if (this.#ended || this.#settled) throw new ATTEMPT_ENDED('commit a transaction')
+    if (this.#cause !== null && this.#cause !== 'shutdown') throw this.#reason
+  }
+
+  async #encodeForCommit (value: unknown): Promise<string> {
+    this.#mayCommit()
+    try {
+      return await encodeReturned(this.#request, value)
+    } catch (error) {
+      this.#refused = error
+      throw error
+    } finally {
+      this.#mayCommit() // an encoder may take its time
+    }
+  }
+
+  #end (outcome: Outcome): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#stopTimer()
+    this.#resolve(Object.freeze(outcome))
+  }
+
+  #duration (): number {
+    return Math.round((performance.now() - this.#started) * 1000) / 1000
+  }
+}
+
