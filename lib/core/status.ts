@@ -21,6 +21,7 @@ export const TRANSITIONS: ReadonlyArray<Readonly<{ from: TaskResultStatus, to: T
   { from: 'RUNNING', to: 'CANCELLED', by: 'finish' },
   { from: 'RUNNING', to: 'READY', by: 'retry' },
   { from: 'RUNNING', to: 'READY', by: 'release' },
+  { from: 'RUNNING', to: 'CANCELLED', by: 'release' }, // where its cancellation was asked for meanwhile
   { from: 'RUNNING', to: 'READY', by: 'rescue' },
   { from: 'RUNNING', to: 'FAILED', by: 'rescue' },
   { from: 'RUNNING', to: 'CANCELLED', by: 'rescue' },
