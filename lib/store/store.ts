@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { TaskResultStatus } from '../core/status.js'
+import type { StoreConfig } from './config.js'
 
 /**
  * What a store of task results must do, in the verbs of the domain. `KnexStore` implements it for SQLite and
@@ -18,6 +19,10 @@ export interface Store {
   open (): Promise<void>
   /** Create or upgrade the tables, under a lock that dies with its holder. Returns the names of the migrations run. */
   migrate (): Promise<string[]>
+  /** Settings of the database under which an accepted task could be lost, as sentences for an operator. */
+  problems (): Promise<string[]>
+  /** Names of the migrations that the tables lack. */
+  pending (): Promise<string[]>
   /** Let running calls end, then give up every connection, timer and watcher that the store opened. */
   close (): Promise<void>
 
@@ -27,8 +32,14 @@ export interface Store {
    * stored row is returned, so that an insert whose answer was lost may be sent again.
    */
   insert (rows: readonly NewRow[], options?: { transaction?: Knex.Transaction | null }): Promise<InsertedRow[]>
-  /** True where the transaction belongs to the database of this store. */
-  owns (transaction: Knex.Transaction): boolean
+  /** Rows were committed by a transaction of somebody else's: wake the workers. */
+  committed (): void
+  /** True where the transaction belongs to the database of this store, whichever Knex instance began it. */
+  owns (transaction: Knex.Transaction): Promise<boolean>
+  /** True where a statement past an open write transaction of this process would have to wait for it. */
+  readonly single: boolean
+  /** What it was opened with; structured-cloneable where `config.knex` is absent, so that a thread can open its own. */
+  readonly config: StoreConfig
   /** Open a transaction that may write, in turn with the other writers of this process. See `WriteTransaction`. */
   begin (): Promise<WriteTransaction>
 
@@ -85,6 +96,8 @@ export interface Store {
   finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean>
   /** Hand rows back uncharged, READY and due as before. Answers the ids it changed. */
   release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]>
+  /** Hand back, uncharged, all that these claims of the worker still hold: claims whose reply was lost. Answers the ids. */
+  releaseClaims (worker: string, claims: readonly number[]): Promise<string[]>
   /** Store progress, guarded by the token. False where it no longer holds. */
   progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean>
   /**
@@ -153,6 +166,8 @@ export interface Row {
   readonly lastAttemptedAt: number | null
   readonly finishedAt: number | null
   readonly attempts: number
+  /** Attempts before the last requeue, which gave a new budget of retries. */
+  readonly priorAttempts: number
   readonly deaths: number
   readonly workerIds: readonly string[]
   readonly errors: readonly StoredError[]

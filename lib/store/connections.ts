@@ -1,0 +1,149 @@
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import knexFactory, { type Knex } from 'knex'
+import { MEMORY, parseUrl, type StoreConfig } from './config.js'
+import { postgres } from './dialects/postgres.js'
+import { sqlite } from './dialects/sqlite.js'
+import type { Dialect } from './dialects/dialect.js'
+import { WriterQueue, writerQueueOf } from './writer-queue.js'
+import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
+import { CALL_TIMEOUT_MS, SQLITE_BUSY_TIMEOUT_MS } from '../core/limits.js'
+
+const require = createRequire(import.meta.url)
+
+/**
+ * The connections of one store. A SQLite file has a writer (one connection) and a reader, so that readers go on while a
+ * transaction writes; everywhere else both are the same Knex instance.
+ */
+export interface Connections {
+  readonly dialect: Dialect
+  readonly writer: Knex
+  readonly reader: Knex
+  /** The SQLite file; null for memory and for PostgreSQL. */
+  readonly file: string | null
+  /** True where no statement can be sent while a transaction is open on this store. */
+  readonly single: boolean
+  readonly closed: boolean
+  /** Run when it is this writer's turn. */
+  inTurn<T> (write: () => Promise<T>): Promise<T>
+  /** Take the turn; the function gives it up. */
+  enter (): Promise<() => void>
+  close (): Promise<void>
+}
+
+/** @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING */
+export function connect (config: StoreConfig): Connections {
+  if (config.knex !== undefined) return connectTo(config.knex)
+  const location = parseUrl(config.url ?? '')
+  if (location.kind === 'postgres') {
+    requireDriver('PostgreSQL', ['pg'])
+    return build({ dialect: postgres, writer: openPostgres(location.url), owned: true })
+  }
+  const client = requireDriver('SQLite', ['sqlite3', 'better-sqlite3'])
+  const writer = openSqlite(client, location.path)
+  return build({ dialect: sqlite, writer, owned: true, file: location.path, client })
+}
+
+function connectTo (knex: Knex): Connections {
+  const client = String(knex.client.config.client?.prototype?.driverName ?? knex.client.driverName)
+  if (client === 'pg') return build({ dialect: postgres, writer: knex, owned: false })
+  if (client !== 'sqlite3' && client !== 'better-sqlite3') throw new INVALID_CONFIG('knex', `its client is '${client}'; it must be pg, sqlite3 or better-sqlite3`)
+  const { connection } = knex.client.config
+  const filename = typeof connection === 'string' ? connection : connection?.filename
+  const file = typeof filename === 'string' && filename !== MEMORY && !filename.startsWith('file:') && filename !== '' ? resolve(filename) : MEMORY
+  return build({ dialect: sqlite, writer: knex, owned: false, file, client })
+}
+
+interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string }
+
+function build ({ dialect, writer, owned, file, client }: Parts): Connections {
+  const onFile = file !== undefined && file !== MEMORY
+  const reader = onFile && client !== undefined ? openSqlite(client, file) : writer
+  const queue = !dialect.singleWriter ? null : onFile ? writerQueueOf(file) : new WriterQueue()
+  let closed = false
+  const enter = async (): Promise<() => void> => queue === null ? () => {} : await queue.enter()
+  return {
+    dialect,
+    writer,
+    reader,
+    file: onFile ? file : null,
+    single: dialect.singleWriter || writer.client.pool?.max === 1,
+    get closed () { return closed },
+    enter,
+    async inTurn (write) {
+      const leave = await enter()
+      try {
+        return await write()
+      } finally {
+        leave()
+      }
+    },
+    async close () {
+      closed = true
+      if (reader !== writer) await reader.destroy()
+      if (owned) await writer.destroy()
+    }
+  }
+}
+
+function openPostgres (url: string): Knex {
+  return knexFactory({
+    client: 'pg',
+    connection: {
+      connectionString: url,
+      application_name: 'fastify-tasks',
+      keepAlive: true,
+      connectionTimeoutMillis: CALL_TIMEOUT_MS
+    } as Knex.PgConnectionConfig,
+    // No idle connections: an app that never enqueues holds none.
+    pool: { min: 0, max: 10 },
+    acquireConnectionTimeout: CALL_TIMEOUT_MS
+  })
+}
+
+function openSqlite (client: string, filename: string): Knex {
+  const pragmas = [
+    `PRAGMA busy_timeout = ${SQLITE_BUSY_TIMEOUT_MS}`,
+    ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
+    // FULL: a commit is on the disk when it returns. NORMAL could lose the last ones in a power cut.
+    'PRAGMA synchronous = FULL',
+    'PRAGMA foreign_keys = ON'
+  ]
+  return knexFactory({
+    client,
+    connection: { filename },
+    useNullAsDefault: true,
+    pool: {
+      min: 1, // a connection to memory is the database
+      max: 1,
+      idleTimeoutMillis: 2 ** 31 - 1,
+      afterCreate: (connection: unknown, done: (error: unknown, connection: unknown) => void) => {
+        applyPragmas(connection, pragmas).then(() => { done(null, connection) }, (error) => { done(error, connection) })
+      }
+    },
+    acquireConnectionTimeout: CALL_TIMEOUT_MS
+  })
+}
+
+interface Sqlite3Connection { exec (sql: string, done: (error: Error | null) => void): void }
+interface BetterSqlite3Connection { exec (sql: string): void, pragma: unknown }
+
+async function applyPragmas (connection: unknown, pragmas: readonly string[]): Promise<void> {
+  const sql = pragmas.join('; ')
+  const better = connection as BetterSqlite3Connection
+  if (typeof better.pragma === 'function') { better.exec(sql); return }
+  await new Promise<void>((resolve, reject) => {
+    (connection as Sqlite3Connection).exec(sql, (error) => { if (error === null) resolve(); else reject(error) })
+  })
+}
+
+/** The first of the drivers that is installed. */
+function requireDriver (database: string, names: readonly string[]): string {
+  for (const name of names) {
+    try {
+      require.resolve(name)
+      return name
+    } catch {}
+  }
+  throw new DRIVER_MISSING(database, names.join(' (or: ') + (names.length > 1 ? ')' : ''))
+}

@@ -1,0 +1,52 @@
+import type { Knex } from 'knex'
+
+/**
+ * What differs between databases, as small pieces of SQL and the handling of connections. Everything that is the same
+ * on both stands once, in `verbs/`. Another database comes in by another file like `postgres.ts` and `sqlite.ts`.
+ */
+export interface Dialect {
+  readonly name: 'sqlite' | 'postgres'
+  /** The database's clock in epoch milliseconds, as a scalar that an index scan can use. */
+  readonly now: string
+  /** True where one statement may change rows in several CTEs. */
+  readonly writesInCtes: boolean
+  /** True where only one transaction at a time can write. */
+  readonly singleWriter: boolean
+  /** Rows that a row lock protects from other claimers; empty where one writer makes it needless. */
+  readonly skipLocked: string
+
+  /** A condition that a column is one of a list of values bound by `list`. */
+  isIn (column: string, type: ColumnType): string
+  list (values: readonly unknown[]): unknown
+
+  /** A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever the number of rows. */
+  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>): RowSource
+
+  /** To be joined to the table of a column that holds a JSON array of ids: one row an id. */
+  elements (column: string): { readonly from: string, readonly id: string }
+
+  /** JSON text of an object with these keys and SQL values. */
+  jsonObject (entries: ReadonlyArray<readonly [key: string, sql: string]>): string
+  /** JSON text of an array of the ids of a set, in the order given. */
+  jsonIds (id: string, order: string): string
+  /** All but the last character of a text. */
+  dropLast (text: string): string
+
+  /** Names of the version that the server runs, checked. @throws FST_TASKS_DATABASE_VERSION */
+  checkVersion (knex: Knex): Promise<void>
+  /** Run inside the transaction that migrates, so that one process does. */
+  lockMigrations (trx: Knex.Transaction, key: string): Promise<void>
+  /** First statement of a transaction that will write: takes what a later write would have to wait for. Empty for none. */
+  readonly beginWrite: (table: string) => string
+  /** Rows of a raw result. */
+  rowsOf (result: unknown): Array<Record<string, unknown>>
+  /** How many rows a query would give, by the planner's estimate; null where the database has none. */
+  estimate (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<number | null>
+}
+
+export type ColumnType = 'text' | 'uuid' | 'int' | 'bigint' | 'boolean'
+
+export interface RowSource {
+  readonly sql: string
+  bind (rows: ReadonlyArray<readonly unknown[]>): unknown[]
+}

@@ -1,0 +1,59 @@
+import type { Knex } from 'knex'
+import { createHash } from 'node:crypto'
+import type { ColumnType, Dialect } from './dialect.js'
+import { DATABASE_VERSION } from '../../core/errors.js'
+import { POSTGRES_VERSION_MIN } from '../../core/limits.js'
+
+/** PostgreSQL 14 and later, through `pg`. */
+export const postgres: Dialect = Object.freeze({
+  name: 'postgres',
+  // clock_timestamp, not now(): a transaction that is open for an hour must not write moments of an hour ago. As a
+  // sub-query it is evaluated once and can bound an index scan, which a volatile function cannot. floor, so that
+  // nothing is due half a millisecond early.
+  now: '(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)',
+  writesInCtes: true,
+  singleWriter: false,
+  skipLocked: 'FOR UPDATE SKIP LOCKED',
+
+  isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,
+  list: (values: readonly unknown[]) => [...values],
+
+  rows (columns) {
+    const arrays = columns.map(([, type]) => `?::${TYPES[type]}[]`).join(', ')
+    const names = columns.map(([name]) => name).join(', ')
+    return {
+      sql: `(SELECT ${names}, ordinality - 1 AS ord FROM unnest(${arrays}) WITH ORDINALITY AS source(${names}))`,
+      bind: (rows) => columns.map((_, index) => rows.map((row) => row[index]))
+    }
+  },
+
+  elements: (column: string) => ({ from: `LATERAL json_array_elements_text(${column}::json) AS e (value)`, id: 'e.value::uuid' }),
+  jsonObject: (entries) => `json_build_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})::text`,
+  jsonIds: (id: string, order: string) => `json_agg(${id} ORDER BY ${order})::text`,
+  dropLast: (text: string) => `left(${text}, -1)`,
+
+  async checkVersion (knex: Knex) {
+    const result = await knex.raw("SELECT current_setting('server_version_num')::int AS version")
+    const version = (result as { rows: Array<{ version: number }> }).rows[0]?.version ?? 0
+    if (version < POSTGRES_VERSION_MIN * 10_000) {
+      throw new DATABASE_VERSION(`PostgreSQL ${Math.floor(version / 10_000)} is too old: fastify-tasks needs ${POSTGRES_VERSION_MIN} or later.`)
+    }
+  },
+
+  async lockMigrations (trx: Knex.Transaction, key: string) {
+    // An advisory lock of the transaction: it dies with the transaction and works behind a transaction pooler.
+    const number = createHash('sha256').update(`fastify-tasks:${key}`).digest().readBigInt64BE(0)
+    await trx.raw('SELECT pg_advisory_xact_lock(?::bigint)', [String(number)])
+  },
+
+  beginWrite: () => '',
+  rowsOf: (result: unknown) => (result as { rows: Array<Record<string, unknown>> }).rows,
+
+  async estimate (knex: Knex, sql: string, bindings: readonly unknown[]) {
+    const result = await knex.raw(`EXPLAIN (FORMAT JSON) ${sql}`, bindings as Knex.RawBinding[])
+    const [row] = (result as { rows: Array<Record<string, Array<{ Plan?: { 'Plan Rows'?: number } }>>> }).rows
+    return row?.['QUERY PLAN']?.[0]?.Plan?.['Plan Rows'] ?? null
+  }
+} satisfies Dialect)
+
+const TYPES: Record<ColumnType, string> = { text: 'text', uuid: 'uuid', int: 'int', bigint: 'bigint', boolean: 'boolean' }

@@ -1,0 +1,59 @@
+import type { Knex } from 'knex'
+import type { ColumnType, Dialect } from './dialect.js'
+import { DATABASE_VERSION } from '../../core/errors.js'
+import { SQLITE_VERSION_MIN } from '../../core/limits.js'
+
+/** SQLite, through `sqlite3` or `better-sqlite3`. */
+export const sqlite: Dialect = Object.freeze({
+  name: 'sqlite',
+  // Rounded: the product of a fraction of seconds and 1000 may fall a hair below the millisecond it stands for.
+  now: "(SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER))",
+  writesInCtes: false,
+  singleWriter: true,
+  skipLocked: '',
+
+  isIn: (column: string) => `${column} IN (SELECT value FROM json_each(?))`,
+  list: (values: readonly unknown[]) => JSON.stringify(values),
+
+  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>) {
+    const fields = columns.map(([name], index) => `json_extract(value, '$[${index}]') AS ${name}`).join(', ')
+    return {
+      sql: `(SELECT ${fields}, key AS ord FROM json_each(?))`,
+      bind: (rows: ReadonlyArray<readonly unknown[]>) => [JSON.stringify(rows)]
+    }
+  },
+
+  elements: (column: string) => ({ from: `json_each(${column}) AS e`, id: 'e.value' }),
+  jsonObject: (entries: ReadonlyArray<readonly [string, string]>) => `json_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})`,
+  jsonIds: (id: string, order: string) => `json_group_array(${id} ORDER BY ${order})`,
+  dropLast: (text: string) => `substr(${text}, 1, length(${text}) - 1)`,
+
+  async checkVersion (knex: Knex) {
+    const [row] = await knex.raw('SELECT sqlite_version() AS version') as Array<{ version: string }>
+    const version = row?.version ?? '0'
+    if (isOlder(version, SQLITE_VERSION_MIN)) {
+      throw new DATABASE_VERSION(`SQLite ${version} can corrupt a database that several connections write (fixed in ${SQLITE_VERSION_MIN}). Upgrade the driver: sqlite3 6 or later, better-sqlite3 12.8 or later.`)
+    }
+  },
+
+  async lockMigrations (trx: Knex.Transaction) {
+    // Any write takes SQLite's only write lock, which the transaction then keeps; there is no table yet to write to.
+    await trx.raw('CREATE TABLE "fastify_tasks_lock" (name TEXT)')
+    await trx.raw('DROP TABLE "fastify_tasks_lock"')
+  },
+
+  // An UPDATE that matches nothing takes the write lock all the same. Knex begins with a plain BEGIN, so that a
+  // transaction which reads first and writes later could be refused (SQLITE_BUSY_SNAPSHOT) however long it waits.
+  beginWrite: (table: string) => `UPDATE ${table} SET name = name WHERE 0`,
+  rowsOf: (result: unknown) => Array.isArray(result) ? result as Array<Record<string, unknown>> : [],
+  estimate: async () => null
+} satisfies Dialect)
+
+function isOlder (version: string, minimum: string): boolean {
+  const [a, b] = [version, minimum].map((text) => text.split('.').map(Number))
+  for (let index = 0; index < 3; index++) {
+    const difference = (a?.[index] ?? 0) - (b?.[index] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}

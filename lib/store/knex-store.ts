@@ -1,0 +1,201 @@
+import type { Knex } from 'knex'
+import type {
+  ClaimedRow, ClaimRequest, Ending, FinishedRow, InsertedRow, LaneHead, ListFilter, Listener, NewRow, PruneRequest, Renewal,
+  Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
+} from './store.js'
+import type { StoreConfig } from './config.js'
+import { connect, type Connections } from './connections.js'
+import { migrate, pendingMigrations, refusePending } from './migrations/migrate.js'
+import { ownsTransaction } from './ownership.js'
+import { Session, storeError } from './session.js'
+import { tableNames, type Tables } from './tables.js'
+import { begin } from './write-transaction.js'
+import { settingsProblems } from './verbs/settings.js'
+import * as claims from './verbs/claim.js'
+import * as control from './verbs/control.js'
+import * as endings from './verbs/finish.js'
+import * as inserts from './verbs/insert.js'
+import * as laneVerbs from './verbs/lanes.js'
+import * as pruning from './verbs/prune.js'
+import * as reads from './verbs/read.js'
+import * as releases from './verbs/release.js'
+import * as rescues from './verbs/rescue.js'
+import { stats } from './verbs/stats.js'
+import { notifyEnded } from './verbs/waits.js'
+import * as workers from './verbs/worker.js'
+import { PostgresWake } from './wake/postgres.js'
+import { SqliteWake } from './wake/sqlite.js'
+import type { Wake } from './wake/wake.js'
+
+/**
+ * A store on a database of one's own or on a Knex instance of the app. Nothing is connected before `open()`.
+ * @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING
+ */
+export function openStore (config: StoreConfig): KnexStore {
+  return new KnexStore(config)
+}
+
+/** The store of task results on SQLite and PostgreSQL: the verbs of the contract, each in a file of its own. */
+export class KnexStore implements Store {
+  readonly config: StoreConfig
+  readonly #connections: Connections
+  readonly #tables: Tables
+  readonly #session: Session
+  readonly #wake: Wake
+
+  constructor (config: StoreConfig) {
+    this.config = config
+    this.#tables = tableNames(config.schema, config.tablePrefix)
+    this.#connections = connect(config)
+    const { dialect, writer, file } = this.#connections
+    this.#session = new Session(this.#connections, dialect, this.#tables)
+    this.#wake = dialect.name === 'postgres'
+      ? new PostgresWake(this.#session, writer, config.listen ?? true)
+      : new SqliteWake(file)
+  }
+
+  get dialect (): 'sqlite' | 'postgres' { return this.#connections.dialect.name }
+  get single (): boolean { return this.#connections.single }
+
+  async open (): Promise<void> {
+    const { dialect, reader, writer } = this.#connections
+    try {
+      await this.#session.read('be reached', 'SELECT 1')
+      await dialect.checkVersion(writer)
+      if (reader !== writer) await dialect.checkVersion(reader)
+    } catch (error) {
+      throw storeError('be opened', error)
+    }
+    const pending = await pendingMigrations(this.#connections, this.#tables)
+    if (pending.length === 0) return
+    if (this.config.migrate === false) refusePending(pending)
+    await this.migrate()
+  }
+
+  async migrate (): Promise<string[]> {
+    return await this.#session.again('be migrated', async () => await migrate(this.#connections, this.#tables))
+  }
+
+  /** Names of the migrations that the tables lack. */
+  async pending (): Promise<string[]> {
+    return await pendingMigrations(this.#connections, this.#tables)
+  }
+
+  /** Settings of the database under which an accepted task could be lost, as sentences for an operator. */
+  async problems (): Promise<string[]> {
+    return await settingsProblems(this.#session)
+  }
+
+  async close (): Promise<void> {
+    await this.#wake.close()
+    await this.#connections.close()
+  }
+
+  async insert (rows: readonly NewRow[], options: { transaction?: Knex.Transaction | null } = {}): Promise<InsertedRow[]> {
+    if (rows.length === 0) return []
+    const transaction = options.transaction ?? null
+    const inserted = await inserts.insert(this.#session, rows, transaction)
+    if (transaction === null) this.#wake.stored()
+    return inserted
+  }
+
+  committed (): void { this.#wake.stored() }
+
+  async owns (transaction: Knex.Transaction): Promise<boolean> { return await ownsTransaction(this.#connections, transaction) }
+
+  async begin (): Promise<WriteTransaction> {
+    return await this.#session.again('begin a transaction', async () => await begin(this.#connections, this.#tables))
+  }
+
+  async get (id: string): Promise<Row | null> { return await reads.get(this.#session, id) }
+  async getMany (ids: readonly string[]): Promise<Row[]> { return await reads.getMany(this.#session, ids) }
+  async list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }> { return await reads.list(this.#session, filter) }
+  async stats (backend: string): Promise<Stats> { return await stats(this.#session, backend) }
+  async ping (): Promise<void> { await this.#session.read('be reached', 'SELECT 1') }
+  async watch (id: string, onChange: () => void): Promise<() => Promise<void>> { return await this.#wake.onEnded(id, onChange) }
+
+  async cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
+    const outcome = await control.cancel(this.#session, selection)
+    await this.#ended(outcome.cancelled.map(({ id }) => id))
+    return outcome
+  }
+
+  async requeue (selection: Selection): Promise<string[]> {
+    const ids = await control.requeue(this.#session, selection)
+    if (ids.length > 0) this.#wake.stored()
+    return ids
+  }
+
+  async pause (backend: string, queue: string): Promise<void> { await control.setPaused(this.#session, backend, queue, true) }
+
+  async resume (backend: string, queue: string): Promise<void> {
+    await control.setPaused(this.#session, backend, queue, false)
+    this.#wake.stored()
+  }
+
+  async prune (request: PruneRequest): Promise<{ deleted: number, more: boolean }> { return await pruning.prune(this.#session, request) }
+  async countPrunable (request: Omit<PruneRequest, 'limit'>): Promise<number> { return await pruning.countPrunable(this.#session, request) }
+
+  async register (worker: WorkerRow): Promise<void> { await workers.register(this.#session, worker) }
+
+  async renew (worker: string, { leaseMs, running }: { leaseMs: number, running: number }): Promise<Renewal> {
+    return await workers.renew(this.#session, worker, leaseMs, running)
+  }
+
+  async cancelled (worker: string): Promise<string[]> { return await workers.cancelled(this.#session, worker) }
+
+  async deregister (worker: string): Promise<void> {
+    const released = await workers.deregister(this.#session, worker)
+    if (released.length > 0) this.#wake.stored()
+  }
+
+  async lanes ({ backend, quarantined = false }: { backend: string, quarantined?: boolean }): Promise<{ lanes: LaneHead[], now: number }> {
+    return await laneVerbs.lanes(this.#session, backend, quarantined)
+  }
+
+  async claim (request: ClaimRequest): Promise<ClaimedRow[]> { return await claims.claim(this.#session, request) }
+  async markStarted (token: Token, started: number): Promise<void> { await workers.markStarted(this.#session, token, started) }
+
+  async finish (worker: string, rows: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
+    const finished = await endings.finish(this.#session, worker, rows, ended)
+    this.#wake.ended()
+    // A retry without delay is due at once, for whichever worker is free.
+    if (rows.some(({ status }) => status === 'READY')) this.#wake.stored()
+    return finished
+  }
+
+  async finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean> {
+    return await endings.finishIn(this.#session, this.#session.inside(transaction), worker, ending)
+  }
+
+  async release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {
+    const released = await releases.release(this.#session, worker, rows, ended)
+    if (released.length > 0) this.#wake.stored()
+    return released
+  }
+
+  async releaseClaims (worker: string, batches: readonly number[]): Promise<string[]> {
+    const { value: released } = await this.#session.transact('hand claims back', async (run) => await releases.releaseClaims(this.#session, run, worker, batches))
+    if (released.length > 0) this.#wake.stored()
+    return released
+  }
+
+  async progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
+    return await workers.progress(this.#session, worker, row, value)
+  }
+
+  async rescue ({ backend, crashBudget }: { crashBudget: number, backend: string }): Promise<Rescued> {
+    const rescued = await rescues.rescue(this.#session, backend, crashBudget)
+    if (rescued.charged.length + rescued.released.length > 0) this.#wake.stored()
+    await this.#ended(rescued.charged.filter(({ status }) => status !== 'READY').map(({ id }) => id))
+    return rescued
+  }
+
+  async listen (onWake: (event: WakeEvent) => void): Promise<Listener> { return await this.#wake.onReady(onWake) }
+
+  async #ended (ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    this.#wake.ended()
+    await notifyEnded(this.#session, ids)
+  }
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+import { debuglog } from 'node:util'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Knex } from 'knex'
+import type { Connections } from './connections.js'
+import type { Dialect } from './dialects/dialect.js'
+import type { Tables } from './tables.js'
+import { faultOf, describeFault } from './faults.js'
+import { STORE_UNAVAILABLE } from '../core/errors.js'
+import { CALL_RETRY_MS, CALL_TIMEOUT_MS } from '../core/limits.js'
+
+// NODE_DEBUG=fastify-tasks shows the driver's own error, with the values of the statement: for development only.
+const debug = debuglog('fastify-tasks')
+
+type Records = Array<Record<string, unknown>>
+
+/** Sends one statement on the connection of a transaction. */
+export type Run = (sql: string, bindings?: readonly unknown[]) => Promise<Records>
+
+/** Statements on their way to the database: which connection, how long, and what happens when it does not answer. */
+export class Session {
+  readonly dialect: Dialect
+  readonly tables: Tables
+  /** Where PostgreSQL's notifications about these tables go. */
+  readonly channel: string
+  readonly #connections: Connections
+
+  constructor (connections: Connections, dialect: Dialect, tables: Tables) {
+    this.#connections = connections
+    this.dialect = dialect
+    this.tables = tables
+    this.channel = channelOf(tables)
+  }
+
+  /** A statement that changes nothing. `what` completes "could not …" in an error. */
+  async read (what: string, sql: string, bindings: readonly unknown[] = []): Promise<Records> {
+    const { value } = await this.#persist(what, async () => await this.#send(this.#connections.reader, sql, bindings))
+    return value
+  }
+
+  /** One statement that writes. `tries` above 1: an earlier try may have taken effect, its answer lost. */
+  async write (what: string, sql: string, bindings: readonly unknown[] = []): Promise<{ rows: Records, tries: number }> {
+    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#send(this.#connections.writer, sql, bindings)))
+    return { rows: value, tries }
+  }
+
+  /** Several statements, the first of which writes, in a short transaction. Run again as a whole after a passing fault. */
+  async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
+    return await this.#persist(what, async () => await this.#connections.inTurn(async () => {
+      return await this.#connections.writer.transaction(async (trx) => await fn(this.inside(trx)))
+    }))
+  }
+
+  /** Something of more than statements, run again as a whole after a passing fault. */
+  async again<T> (what: string, fn: () => Promise<T>): Promise<T> {
+    return (await this.#persist(what, fn)).value
+  }
+
+  /** Rows that a query would give, by the planner; null where the database cannot say. */
+  async estimate (sql: string, bindings: readonly unknown[]): Promise<number | null> {
+    const { value } = await this.#persist('estimate', async () => await this.dialect.estimate(this.#connections.reader, sql, bindings))
+    return value
+  }
+
+  /** Statements inside somebody's transaction: sent once, since a failure has spoilt the transaction. */
+  inside (transaction: Knex.Transaction): Run {
+    return async (sql, bindings = []) => this.dialect.rowsOf(await transaction.raw(sql, bindings as Knex.RawBinding[]))
+  }
+
+  /** Statements in a transaction of ours, or in the caller's where there is one. */
+  async within<T> (what: string, transaction: Knex.Transaction | null, fn: (run: Run) => Promise<T>): Promise<T> {
+    if (transaction === null) return (await this.transact(what, fn)).value
+    try {
+      return await fn(this.inside(transaction))
+    } catch (error) {
+      throw storeError(what, error)
+    }
+  }
+
+  async #persist<T> (what: string, send: () => Promise<T>): Promise<{ value: T, tries: number }> {
+    const deadline = performance.now() + CALL_RETRY_MS
+    for (let tries = 1; ; tries++) {
+      try {
+        return { value: await send(), tries }
+      } catch (error) {
+        const pause = Math.min(1_000, 10 * 2 ** tries) * (0.5 + Math.random())
+        const again = faultOf(error) === 'transient' && !this.#connections.closed && performance.now() + pause < deadline
+        if (!again) throw storeError(what, error)
+        await delay(pause)
+      }
+    }
+  }
+
+  async #send (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<Records> {
+    const query = knex.raw(sql, bindings as Knex.RawBinding[])
+    if (this.dialect.singleWriter) return this.dialect.rowsOf(await query)
+    // A socket may be half open: nothing answers, nothing fails. Destroying it rejects the query and has the pool drop it.
+    const connection = await knex.client.acquireConnection()
+    const timer = setTimeout(() => connection.connection?.stream?.destroy(), CALL_TIMEOUT_MS)
+    try {
+      return this.dialect.rowsOf(await query.connection(connection))
+    } finally {
+      clearTimeout(timer)
+      await knex.client.releaseConnection(connection)
+    }
+  }
+}
+
+// A hash, because a channel's name is at most 63 bytes and a schema's may be as long.
+function channelOf ({ schema, prefix }: Tables): string {
+  return `fastify_tasks_${createHash('sha256').update(`${schema ?? ''}.${prefix}`).digest('hex').slice(0, 16)}`
+}
+
+/** A driver's error as one that may be shown. Typed errors of ours pass. */
+export function storeError (what: string, error: unknown): Error {
+  if (error instanceof Error && typeof (error as { code?: unknown }).code === 'string' && (error as Error & { code: string }).code.startsWith('FST_')) return error
+  if (faultOf(error) === 'permanent') debug('could not %s: %O', what, error)
+  return new STORE_UNAVAILABLE(what, describeFault(error))
+}

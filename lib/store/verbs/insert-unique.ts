@@ -1,0 +1,74 @@
+import type { InsertedRow, NewRow, Row, UniqueRule } from '../store.js'
+import type { Run, Session } from '../session.js'
+import { columnsOf, toRow } from '../row.js'
+import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
+import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert.js'
+
+// Each round means that the row which stood in the way ended, or its key ran out, between two statements.
+const ROUNDS_MAX = 20
+
+/** Store a row under its unique key, or find the row that stands under it. */
+export async function insertUnique (session: Session, row: NewRow, outer: Run | null): Promise<InsertedRow> {
+  const rule = row.unique as UniqueRule
+  const alone: Run = async (sql, bindings) => (await session.write('store a task', sql, bindings)).rows
+  const run = outer ?? alone
+  const source = insertSource(session)
+  const [sql, bindings] = [insertSql(session, source), source.bind([insertValues(row)])]
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const [decided] = outer === null && row.tags.length > 0
+      ? (await session.transact('store a task', async (send) => await store(session, row, sql, bindings, send))).value
+      : await store(session, row, sql, bindings, run)
+    if (decided !== undefined) return { row: newlyStored(row, decided), isDuplicate: false }
+    const standing = await findStanding(session, row, rule, run)
+    if (standing === null) continue
+    if (standing.row.id === row.id) return { row: standing.row, isDuplicate: false }
+    if (standing.expired) { await dropKey(session, standing.row.id, run); continue }
+    if (rule.onConflict === 'throw') throw new NOT_UNIQUE(row.task, standing.row.id)
+    if (rule.onConflict === 'return') return { row: standing.row, isDuplicate: true }
+    const replaced = await replace(session, row, standing.row.id, run)
+    if (replaced !== null) return { row: replaced, isDuplicate: true }
+    // It was claimed, or it ended, meanwhile: read it again, and give it as it is unless the key is free by now.
+    const again = await findStanding(session, row, rule, run)
+    if (again !== null && again.row.status !== 'READY') return { row: again.row, isDuplicate: true }
+  }
+  throw new STORE_UNAVAILABLE('store a task', 'the row under its unique key changed too often')
+}
+
+async function store (session: Session, row: NewRow, sql: string, bindings: readonly unknown[], run: Run): Promise<Array<Record<string, unknown>>> {
+  const decided = await run(sql, bindings)
+  if (decided.length > 0) await insertTags(session, [row], run)
+  return decided
+}
+
+async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Run): Promise<{ row: Row, expired: boolean } | null> {
+  const { dialect, tables } = session
+  // The row of this very id first: an earlier try may have stored it, and its key may be free again.
+  const records = await run(`
+    SELECT ${columnsOf('r')}, coalesce(r.unique_until <= ${dialect.now}, false) AS expired FROM ${tables.results} r
+    WHERE r.id = ? OR (r.backend = ? AND r.task = ? AND r.unique_key = ?)
+    ORDER BY CASE WHEN r.id = ? THEN 0 ELSE 1 END LIMIT 1`, [row.id, row.backend, row.task, rule.key, row.id])
+  const [record] = records
+  return record === undefined ? null : { row: toRow(record), expired: Boolean(record['expired']) }
+}
+
+async function dropKey (session: Session, id: string, run: Run): Promise<void> {
+  await run(`UPDATE ${session.tables.results} SET unique_key = NULL WHERE id = ? AND unique_until <= ${session.dialect.now}`, [id])
+}
+
+/** The standing row takes over what the new one would have been; READY rows only. */
+async function replace (session: Session, row: NewRow, id: string, run: Run): Promise<Row | null> {
+  const { dialect, tables } = session
+  const source = insertSource(session)
+  const after = 'coalesce(i.run_after, n.at + i.delay)'
+  const [record] = await run(`
+    UPDATE ${tables.results} AS r SET args = i.args, options = i.options, queue = i.queue, priority = i.priority,
+      run_after = ${after}, due = CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END,
+      unique_ready = i.unique_ready, unique_until = n.at + i.unique_ms
+    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+    WHERE r.id = ? AND r.status = 'READY'
+    RETURNING ${columnsOf('r')}`, [...source.bind([insertValues(row)]), id])
+  if (record === undefined) return null
+  await run(`DELETE FROM ${tables.tags} WHERE id = ?`, [id])
+  await insertTags(session, [{ ...row, id }], run)
+  return toRow(record)
+}

@@ -1,0 +1,164 @@
+import type { Knex } from 'knex'
+import type { InsertedRow, NewRow, Row } from '../store.js'
+import type { RowSource } from '../dialects/dialect.js'
+import type { Run, Session } from '../session.js'
+import { columnsOf, moment, toRow } from '../row.js'
+import { QUEUE_FULL } from '../../core/errors.js'
+import { INSERT_ROWS_MAX } from '../../core/limits.js'
+import { insertUnique } from './insert-unique.js'
+
+const INPUT = [
+  ['id', 'uuid'], ['backend', 'text'], ['task', 'text'], ['queue', 'text'], ['priority', 'int'],
+  ['run_after', 'bigint'], ['delay', 'bigint'], ['args', 'text'], ['options', 'text'],
+  ['unique_key', 'text'], ['unique_ready', 'boolean'], ['unique_ms', 'bigint']
+] as const
+
+/**
+ * Store rows, in their order. Rows with a unique key go one by one, sorted by key: each may have to wait for somebody
+ * else's transaction, and two callers that wait for each other's in another order would deadlock.
+ */
+export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<InsertedRow[]> {
+  await refuseFull(session, rows, transaction)
+  const inserted = new Map<string, InsertedRow>()
+  const plain = rows.filter(({ unique }) => unique === null)
+  const keyed = rows.filter(({ unique }) => unique !== null)
+  // What was asked for together is stored together, in one transaction where one statement does not carry it.
+  const together = keyed.length > 1 || (keyed.length > 0 && plain.length > 0) || plain.length > INSERT_ROWS_MAX
+  const group = together && transaction === null
+  const store = async (run: Run | null): Promise<void> => {
+    inserted.clear()
+    for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
+      for (const row of await insertPlain(session, plain.slice(start, start + INSERT_ROWS_MAX), run)) inserted.set(row.id, { row, isDuplicate: false })
+    }
+    for (const row of keyed.sort(byKey)) inserted.set(row.id, await insertUnique(session, row, run))
+  }
+  if (group) await session.transact('store tasks', store)
+  else await store(transaction === null ? null : session.inside(transaction))
+  return rows.map(({ id }) => inserted.get(id) as InsertedRow)
+}
+
+/** The statement that inserts one row or many; `RETURNING` says what the database decided. */
+export function insertSql (session: Session, source: RowSource): string {
+  const { dialect, tables } = session
+  const at = dialect.now
+  const after = 'coalesce(i.run_after, n.at + i.delay)'
+  return `
+    INSERT INTO ${tables.results} (id, backend, task, queue, priority, run_after, due, enqueued_at, args, options,
+      unique_key, unique_ready, unique_until, status, claimable)
+    SELECT i.id, i.backend, i.task, i.queue, i.priority, ${after},
+      CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END, n.at, i.args, i.options,
+      i.unique_key, i.unique_ready, n.at + i.unique_ms, 'READY', true
+    FROM ${source.sql} AS i CROSS JOIN (SELECT ${at} AS at) AS n
+    WHERE true
+    ORDER BY i.ord
+    ON CONFLICT DO NOTHING
+    RETURNING id, due, run_after, enqueued_at`
+}
+
+export function insertSource (session: Session): RowSource {
+  return session.dialect.rows(INPUT)
+}
+
+/** In the order of `INPUT`. */
+export function insertValues (row: NewRow): unknown[] {
+  const { unique } = row
+  return [
+    row.id, row.backend, row.task, row.queue, row.priority, row.runAfter, row.delay, row.args, row.options,
+    unique === null ? null : unique.key,
+    unique === null ? null : unique.scope === 'ready',
+    unique !== null && typeof unique.scope === 'number' ? unique.scope : null
+  ]
+}
+
+/** The stored row of a new row and what the database decided of it. */
+export function newlyStored (row: NewRow, decided: Record<string, unknown>): Row {
+  return {
+    id: row.id,
+    backend: row.backend,
+    task: row.task,
+    queue: row.queue,
+    priority: row.priority,
+    status: 'READY',
+    args: row.args,
+    options: row.options,
+    runAfter: moment(decided['run_after']),
+    due: Number(decided['due']),
+    enqueuedAt: Number(decided['enqueued_at']),
+    startedAt: null,
+    lastAttemptedAt: null,
+    finishedAt: null,
+    attempts: 0,
+    priorAttempts: 0,
+    deaths: 0,
+    workerIds: [],
+    errors: [],
+    returnValue: null,
+    progress: null
+  }
+}
+
+/** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
+async function insertPlain (session: Session, rows: readonly NewRow[], run: Run | null): Promise<Row[]> {
+  const source = insertSource(session)
+  const [sql, bindings] = [insertSql(session, source), source.bind(rows.map(insertValues))]
+  const tagged = rows.some(({ tags }) => tags.length > 0)
+  const withTags = async (send: Run): Promise<Array<Record<string, unknown>>> => {
+    const decided = await send(sql, bindings)
+    await insertTags(session, rows, send)
+    return decided
+  }
+  const decided = run !== null
+    ? await withTags(run)
+    : tagged
+      ? (await session.transact('store tasks', withTags)).value
+      : (await session.write('store tasks', sql, bindings)).rows
+  if (decided.length === rows.length) return matched(rows, decided)
+  return await withStored(session, rows, decided, run)
+}
+
+/** Rows whose insert did nothing were stored by an earlier try whose answer was lost. */
+async function withStored (session: Session, rows: readonly NewRow[], decided: ReadonlyArray<Record<string, unknown>>, run: Run | null): Promise<Row[]> {
+  const { dialect, tables } = session
+  const fresh = new Map(decided.map((record) => [record['id'], record]))
+  const missing = rows.filter(({ id }) => !fresh.has(id)).map(({ id }) => id)
+  const sql = `SELECT ${columnsOf('r')} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')}`
+  const records = run !== null ? await run(sql, [dialect.list(missing)]) : (await session.write('store tasks', sql, [dialect.list(missing)])).rows
+  const stored = new Map(records.map((record) => [record['id'], toRow(record)]))
+  return rows.map((row) => stored.get(row.id) ?? newlyStored(row, fresh.get(row.id) as Record<string, unknown>))
+}
+
+function matched (rows: readonly NewRow[], decided: ReadonlyArray<Record<string, unknown>>): Row[] {
+  if (rows.every((row, index) => decided[index]?.['id'] === row.id)) return rows.map((row, index) => newlyStored(row, decided[index] as Record<string, unknown>))
+  const byId = new Map(decided.map((record) => [record['id'], record]))
+  return rows.map((row) => newlyStored(row, byId.get(row.id) as Record<string, unknown>))
+}
+
+export async function insertTags (session: Session, rows: readonly NewRow[], run: Run): Promise<void> {
+  const pairs = rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
+  if (pairs.length === 0) return
+  const source = session.dialect.rows([['tag', 'text'], ['id', 'uuid']])
+  await run(`INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(pairs))
+}
+
+/** @throws FST_TASKS_QUEUE_FULL */
+async function refuseFull (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<void> {
+  const limited = new Map<string, { backend: string, queue: string, max: number, coming: number }>()
+  for (const { backend, queue, maxReady: max } of rows) {
+    if (max === null) continue
+    const entry = limited.get(queue) ?? { backend, queue, max, coming: 0 }
+    entry.coming += 1
+    limited.set(queue, entry)
+  }
+  for (const { backend, queue, max, coming } of limited.values()) {
+    // Never counts further than the limit: the index is read, at most `max` entries of it.
+    const sql = `SELECT count(*) AS ready FROM (SELECT 1 FROM ${session.tables.results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS found`
+    const bindings = [backend, queue, max]
+    const [record] = transaction === null ? (await session.write('count ready tasks', sql, bindings)).rows : await session.inside(transaction)(sql, bindings)
+    if (Number(record?.['ready']) + coming > max) throw new QUEUE_FULL(queue, max)
+  }
+}
+
+function byKey (a: NewRow, b: NewRow): number {
+  const [left, right] = [`${a.task} ${a.unique?.key ?? ''}`, `${b.task} ${b.unique?.key ?? ''}`]
+  return left < right ? -1 : left > right ? 1 : 0
+}

@@ -1,0 +1,33 @@
+import type { LaneHead } from '../store.js'
+import type { Session } from '../session.js'
+
+/**
+ * The lanes that hold claimable rows, and when the first of each is due. An index skip scan: the cost is a few index
+ * look-ups a lane, whatever number of rows the lanes hold.
+ */
+export async function lanes (session: Session, backend: string, quarantined: boolean): Promise<{ lanes: LaneHead[], now: number }> {
+  const { tables, dialect } = session
+  const scope = `FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  // The outer row stands even where there is no lane, so that the database's clock always comes back.
+  const records = await session.read('look for ready tasks', `
+    WITH RECURSIVE queue (name) AS (
+      SELECT (SELECT min(r.queue) ${scope})
+      UNION ALL
+      SELECT (SELECT min(r.queue) ${scope} AND r.queue > queue.name) FROM queue WHERE queue.name IS NOT NULL
+    ),
+    lane (queue, priority) AS (
+      SELECT queue.name, (SELECT max(r.priority) ${scope} AND r.queue = queue.name) FROM queue WHERE queue.name IS NOT NULL
+      UNION ALL
+      SELECT lane.queue, (SELECT max(r.priority) ${scope} AND r.queue = lane.queue AND r.priority < lane.priority) FROM lane WHERE lane.priority IS NOT NULL
+    )
+    SELECT n.at AS now, l.queue, l.priority,
+      (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due
+    FROM (SELECT ${dialect.now} AS at) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`,
+  [backend, backend, backend, backend, backend, backend])
+  const heads = records.filter(({ due }) => due !== null)
+  return {
+    now: Number(records[0]?.['now']),
+    lanes: heads.map(({ queue, priority, due }) => ({ queue: queue as string, priority: Number(priority), due: Number(due) }))
+  }
+}

@@ -1,0 +1,54 @@
+import type { Run, Session } from '../session.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { endClaims } from './finish.js'
+
+/**
+ * What handing a row back changes: READY and due as before, the attempt given back. A row that was to be cancelled ends
+ * CANCELLED instead. `r` is the row, `n.at` the moment.
+ */
+export function handBack (dialect: Dialect): string {
+  const cancelled = 'r.cancel_at IS NOT NULL'
+  const none = dialect.name === 'postgres' ? 'NULL::bigint' : 'NULL'
+  return `status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE 'READY' END,
+    claimable = NOT (${cancelled}),
+    attempts = r.attempts - 1,
+    finished_at = CASE WHEN ${cancelled} THEN n.at ELSE ${none} END,
+    started_at = CASE WHEN r.attempts = 1 THEN ${none} ELSE r.started_at END,
+    last_attempted_at = CASE WHEN r.attempts = 1 THEN ${none} ELSE r.last_attempted_at END,
+    unique_key = CASE WHEN ${cancelled} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END,
+    worker = NULL, claim = NULL`
+}
+
+/** Hand rows back uncharged, guarded by their tokens. Answers the ids it changed. */
+export async function release (session: Session, worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {
+  const { dialect, tables } = session
+  const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
+  const { value } = await session.transact('hand tasks back', async (run) => {
+    const records = rows.length === 0
+      ? []
+      : await run(`
+        UPDATE ${tables.results} AS r SET ${handBack(dialect)}
+        FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+        WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim
+        RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
+    if (ended.length > 0) await run(...endClaims(session, worker, ended))
+    return records.map(({ id }) => id as string)
+  })
+  return value
+}
+
+/** Hand back all that a worker's claims still hold, whatever it knows of them; all of its claims where none are named. */
+export async function releaseClaims (session: Session, run: Run, worker: string, claims: readonly number[] | null): Promise<string[]> {
+  const { dialect, tables } = session
+  const named = claims === null ? '' : `AND ${dialect.isIn('c.claim', 'bigint')}`
+  const ids = dialect.elements('c.ids')
+  const scope = [worker, ...(claims === null ? [] : [dialect.list(claims)])]
+  const records = await run(`
+    UPDATE ${tables.results} AS r SET ${handBack(dialect)}
+    FROM (SELECT ${ids.id} AS id, c.claim FROM ${tables.claims} c CROSS JOIN ${ids.from} WHERE c.worker = ? ${named}) AS h
+      CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+    WHERE r.id = h.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = h.claim
+    RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, [...scope, worker])
+  await run(`DELETE FROM ${tables.claims} WHERE worker = ? ${named.replace('c.', '')}`, scope)
+  return records.map(({ id }) => id as string)
+}

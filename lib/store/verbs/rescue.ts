@@ -1,0 +1,109 @@
+import type { Rescued } from '../store.js'
+import type { Run, Session } from '../session.js'
+import { columnsOf, toRow } from '../row.js'
+import { WORKER_LOST } from '../../core/errors.js'
+import { QUARANTINE_DEATHS } from '../../core/limits.js'
+import { handBack } from './release.js'
+
+/**
+ * Take back what dead workers hold. First fence them, so that they can neither claim nor renew again; then change each
+ * row that their claims name, guarded by its own token. Never read, then write: a task that finished in between stays
+ * finished.
+ */
+export async function rescue (session: Session, backend: string, crashBudget: number): Promise<Rescued> {
+  if (!await isNeeded(session, backend)) return { workers: [], charged: [], released: [] }
+  const workers = await fence(session, backend)
+  const { value } = await session.transact('rescue tasks', async (run) => await takeBack(session, run, backend, crashBudget))
+  return { workers, ...value }
+}
+
+/** Seen by a read, so that a sweep that finds nothing takes no lock. */
+async function isNeeded (session: Session, backend: string): Promise<boolean> {
+  const { dialect, tables } = session
+  const [record] = await session.read('look for dead workers', `
+    SELECT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <= ${dialect.now}) AS expired,
+      EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = c.worker)) AS orphaned`, [backend, backend])
+  return isTrue(record?.['expired']) || isTrue(record?.['orphaned'])
+}
+
+async function fence (session: Session, backend: string): Promise<string[]> {
+  const { dialect, tables } = session
+  // SKIP LOCKED: a worker in the middle of a claim or a renewal is met again by the next sweep.
+  const { rows } = await session.write('fence dead workers', `
+    UPDATE ${tables.workers} SET lease_until = 0 WHERE id IN (
+      SELECT w.id FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <> 0 AND w.lease_until <= ${dialect.now} ${dialect.skipLocked}
+    ) RETURNING id`, [backend])
+  return rows.map(({ id }) => id as string)
+}
+
+async function takeBack (session: Session, run: Run, backend: string, crashBudget: number): Promise<Omit<Rescued, 'workers'>> {
+  const { tables } = session
+  // The delete locks the claims: of two rescuers one gets them.
+  const lost = await run(`
+    DELETE FROM ${tables.claims} WHERE backend = ? AND NOT EXISTS (
+      SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.claims}.worker AND w.lease_until > 0
+    ) RETURNING worker, claim, started, ids`, [backend])
+  const held = lost.flatMap(({ worker, claim, started, ids }) => (JSON.parse(ids as string) as string[])
+    .map((id, index) => ({ id, worker, claim: Number(claim), started: index < Number(started) })))
+  const charged = await charge(session, run, held.filter(({ started }) => started), crashBudget)
+  const released = await giveBack(session, run, held.filter(({ started }) => !started))
+  await run(`DELETE FROM ${tables.cancels} WHERE NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.cancels}.worker AND w.lease_until > 0)`)
+  await run(`DELETE FROM ${tables.workers} WHERE lease_until = 0 AND backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.worker = ${tables.workers}.id)`, [backend])
+  return { charged: charged.map(toRow), released }
+}
+
+interface Held { readonly id: string, readonly worker: unknown, readonly claim: number }
+const HELD = [['id', 'uuid'], ['worker', 'text'], ['claim', 'bigint']] as const
+const heldValues = ({ id, worker, claim }: Held): unknown[] => [id, worker, claim]
+
+/** The attempt died: one death more, an error that says so, and READY again while the crash budget lasts. */
+async function charge (session: Session, run: Run, held: readonly Held[], crashBudget: number): Promise<Array<Record<string, unknown>>> {
+  if (held.length === 0) return []
+  const { dialect, tables } = session
+  const source = dialect.rows(HELD)
+  const cancelled = 'r.cancel_at IS NOT NULL'
+  const spent = 'r.deaths + 1 >= ?'
+  const ready = `NOT (${cancelled} OR ${spent})`
+  const [before, after] = new WORKER_LOST('\0').message.split('\0') as [string, string]
+  const error = dialect.jsonObject([
+    ['exceptionClass', "'WorkerLost'"], ['message', `${text('?')} || i.worker || ${text('?')}`], ['code', "'FST_TASKS_WORKER_LOST'"],
+    ['traceback', "''"], ['attempt', 'r.attempts'], ['at', 'n.at']
+  ])
+  const sql = `
+    UPDATE ${tables.results} AS r SET
+      status = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${spent} THEN 'FAILED' ELSE 'READY' END,
+      claimable = ${ready},
+      quarantined = r.deaths + 1 >= ${QUARANTINE_DEATHS},
+      deaths = r.deaths + 1,
+      finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
+      failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
+      unique_key = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END,
+      errors = CASE WHEN r.errors IS NULL THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END
+    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
+    RETURNING ${dialect.writesInCtes ? columnsOf('r') : columnsOf('r').replaceAll('r.', '')}`
+  return await run(sql, [
+    crashBudget, crashBudget, crashBudget, crashBudget, crashBudget,
+    before, after, before, after, ...source.bind(held.map(heldValues))
+  ])
+}
+
+function text (sql: string): string {
+  return `CAST(${sql} AS text)`
+}
+
+async function giveBack (session: Session, run: Run, held: readonly Held[]): Promise<string[]> {
+  if (held.length === 0) return []
+  const { dialect, tables } = session
+  const source = dialect.rows(HELD)
+  const records = await run(`
+    UPDATE ${tables.results} AS r SET ${handBack(dialect)}
+    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
+    RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, source.bind(held.map(heldValues)))
+  return records.map(({ id }) => id as string)
+}
+
+function isTrue (value: unknown): boolean {
+  return value === true || value === 1
+}

@@ -1,0 +1,106 @@
+import type { QueueStats, Stats } from '../store.js'
+import type { Session } from '../session.js'
+import { STATS_EXACT_ROWS_MAX } from '../../core/limits.js'
+import { queueNames } from './queue-names.js'
+
+type Counted = { count: number, exact: boolean }
+
+/** What the queues hold: each count is exact up to 10,000 rows and then an estimate. */
+export async function stats (session: Session, backend: string): Promise<Stats> {
+  const { dialect, tables } = session
+  const held = dialect.elements('c.ids')
+  const names = await queueNames(session, backend)
+  const running = new Map((await session.read('count running tasks', `
+    SELECT r.queue, count(*) AS running FROM ${tables.claims} c CROSS JOIN ${held.from}
+    JOIN ${tables.results} r ON r.id = ${held.id} AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
+    WHERE c.backend = ? GROUP BY r.queue`, [backend])).map(({ queue, running }) => [queue as string, Number(running)]))
+  const failed = await countFailed(session, backend)
+  const paused = new Set((await session.read('read the queues', `SELECT name FROM ${tables.queues} WHERE backend = ? AND paused_at IS NOT NULL`, [backend])).map(({ name }) => name as string))
+  let exact = failed.exact
+  const queues: Record<string, QueueStats> = Object.create(null)
+  for (const queue of new Set([...names, ...running.keys(), ...failed.counts.keys(), ...paused])) {
+    const ready = await countReady(session, backend, queue, '<=')
+    const deferred = await countReady(session, backend, queue, '>')
+    exact &&= ready.exact && deferred.exact
+    queues[queue] = {
+      ready: ready.count,
+      deferred: deferred.count,
+      running: running.get(queue) ?? 0,
+      failed: failed.counts.get(queue) ?? 0,
+      oldestReadyMs: await oldestReady(session, backend, queue),
+      paused: paused.has(queue)
+    }
+  }
+  const workers = await liveWorkers(session, backend)
+  return {
+    queues,
+    workers: workers.map(({ id, lastSeen, running }) => ({ id, lastSeen, running })),
+    unknownTasks: await unknownTasks(session, backend, new Set(workers.flatMap(({ tasks }) => tasks))),
+    approximate: !exact
+  }
+}
+
+async function countReady (session: Session, backend: string, queue: string, side: '<=' | '>'): Promise<Counted> {
+  const { dialect, tables } = session
+  const rows = `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
+  return await count(session, rows, [backend, queue])
+}
+
+/** Exactly as far as the limit; beyond it by the planner's estimate, or where the database has none, to the end. */
+async function count (session: Session, rows: string, bindings: readonly unknown[]): Promise<Counted> {
+  const max = STATS_EXACT_ROWS_MAX
+  const [record] = await session.read('count tasks', `SELECT count(*) AS found FROM (SELECT 1 ${rows} LIMIT ?) AS found`, [...bindings, max + 1])
+  const found = Number(record?.['found'])
+  if (found <= max) return { count: found, exact: true }
+  const estimated = await session.estimate(`SELECT 1 ${rows}`, bindings)
+  if (estimated !== null) return { count: Math.max(found, Math.round(estimated)), exact: false }
+  const [all] = await session.read('count tasks', `SELECT count(*) AS found ${rows}`, bindings)
+  return { count: Number(all?.['found']), exact: false }
+}
+
+async function countFailed (session: Session, backend: string): Promise<{ counts: Map<string, number>, exact: boolean }> {
+  const { tables } = session
+  const max = STATS_EXACT_ROWS_MAX
+  const newest = `SELECT r.queue FROM ${tables.results} r WHERE r.backend = ? AND r.failed_at IS NOT NULL ORDER BY r.id DESC LIMIT ?`
+  const records = await session.read('count failed tasks', `SELECT f.queue, count(*) AS failed FROM (${newest}) AS f GROUP BY f.queue`, [backend, max + 1])
+  const counts = new Map(records.map(({ queue, failed }) => [queue as string, Number(failed)]))
+  const found = [...counts.values()].reduce((sum, failed) => sum + failed, 0)
+  if (found <= max) return { counts, exact: true }
+  const estimated = await session.estimate(`SELECT 1 FROM ${tables.results} r WHERE r.backend = ? AND r.failed_at IS NOT NULL`, [backend]) ?? found
+  // The newest show how the queues share them.
+  const factor = Math.max(1, estimated / found)
+  return { counts: new Map([...counts].map(([queue, failed]) => [queue, Math.round(failed * factor)])), exact: false }
+}
+
+async function oldestReady (session: Session, backend: string, queue: string): Promise<number | null> {
+  const { dialect, tables } = session
+  // The first of each priority, at most 201 index look-ups.
+  const [record] = await session.read('read the oldest ready task', `
+    WITH RECURSIVE lane AS (
+      SELECT max(r.priority) AS priority FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined
+      UNION ALL
+      SELECT (SELECT max(r.priority) FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.priority < lane.priority)
+      FROM lane WHERE lane.priority IS NOT NULL
+    )
+    SELECT ${dialect.now} - min((SELECT min(r.due) FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.priority = lane.priority)) AS age
+    FROM lane WHERE lane.priority IS NOT NULL`, [backend, queue, backend, queue, backend, queue])
+  const age = record?.['age']
+  // Negative: all of it is deferred.
+  return age === null || age === undefined || Number(age) < 0 ? null : Number(age)
+}
+
+async function liveWorkers (session: Session, backend: string): Promise<Array<{ id: string, lastSeen: number, running: number, tasks: string[] }>> {
+  const { dialect, tables } = session
+  const records = await session.read('read the workers', `SELECT id, last_seen, running, tasks FROM ${tables.workers} WHERE backend = ? AND lease_until > ${dialect.now} ORDER BY id`, [backend])
+  return records.map(({ id, last_seen: lastSeen, running, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), tasks: JSON.parse(tasks as string) as string[] }))
+}
+
+/** Among the rows that have waited longest, where the ones that nobody takes pile up. */
+async function unknownTasks (session: Session, backend: string, known: ReadonlySet<string>): Promise<Array<{ name: string, ready: number }>> {
+  const { dialect, tables } = session
+  const records = await session.read('look for unknown tasks', `
+    SELECT s.task, count(*) AS ready FROM (
+      SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND NOT r.quarantined AND r.due <= ${dialect.now} LIMIT ?
+    ) AS s GROUP BY s.task ORDER BY s.task`, [backend, STATS_EXACT_ROWS_MAX])
+  return records.filter(({ task }) => !known.has(task as string)).map(({ task, ready }) => ({ name: task as string, ready: Number(ready) }))
+}

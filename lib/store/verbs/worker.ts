@@ -1,0 +1,60 @@
+import type { Renewal, Token, WorkerRow } from '../store.js'
+import type { Session } from '../session.js'
+import { releaseClaims } from './release.js'
+
+/** Write the worker's row with its lease. */
+export async function register (session: Session, worker: WorkerRow): Promise<void> {
+  const { dialect, tables } = session
+  await session.write('register the worker', `
+    INSERT INTO ${tables.workers} (id, backend, lease_until, last_seen, started_at, running, quarantine, tasks)
+    SELECT ?, ?, n.at + ?, n.at, n.at, 0, ${worker.quarantine ? TRUE[dialect.name] : FALSE[dialect.name]}, ? FROM (SELECT ${dialect.now} AS at) AS n
+    WHERE true
+    ON CONFLICT (id) DO NOTHING`, [worker.id, worker.backend, worker.leaseMs, JSON.stringify(worker.tasks)])
+}
+
+/** A lease that has run out is not renewed: what it held may have been taken. */
+export async function renew (session: Session, worker: string, leaseMs: number, running: number): Promise<Renewal> {
+  const { dialect, tables } = session
+  const { rows } = await session.write('renew the lease', `
+    UPDATE ${tables.workers} SET lease_until = ${dialect.now} + ?, last_seen = ${dialect.now}, running = ?
+    WHERE id = ? AND lease_until > ${dialect.now} RETURNING id`, [leaseMs, running, worker])
+  if (rows.length === 0) return { held: false, claims: [], cancelled: [] }
+  const claims = await session.read('read the worker\'s claims', `SELECT claim FROM ${tables.claims} WHERE worker = ?`, [worker])
+  return { held: true, claims: claims.map(({ claim }) => Number(claim)), cancelled: await cancelled(session, worker) }
+}
+
+/** Running rows of the worker that are to be cancelled. */
+export async function cancelled (session: Session, worker: string): Promise<string[]> {
+  const { tables } = session
+  const rows = await session.read('look for cancelled tasks', `
+    SELECT c.id FROM ${tables.cancels} c JOIN ${tables.results} r ON r.id = c.id
+    WHERE c.worker = ? AND r.status = 'RUNNING' AND r.worker = c.worker`, [worker])
+  return rows.map(({ id }) => id as string)
+}
+
+/** Hand back what the worker still holds, and take its row away. */
+export async function deregister (session: Session, worker: string): Promise<string[]> {
+  const { tables } = session
+  const { value } = await session.transact('sign the worker off', async (run) => {
+    await run(`DELETE FROM ${tables.workers} WHERE id = ?`, [worker])
+    const released = await releaseClaims(session, run, worker, null)
+    await run(`DELETE FROM ${tables.cancels} WHERE worker = ?`, [worker])
+    return released
+  })
+  return value
+}
+
+/** Only ever raised: a mark whose answer was lost may be sent again. */
+export async function markStarted (session: Session, { worker, claim }: Token, started: number): Promise<void> {
+  await session.write('mark tasks as started', `UPDATE ${session.tables.claims} SET started = ? WHERE worker = ? AND claim = ? AND started < ?`, [started, worker, claim, started])
+}
+
+/** Store progress, guarded by the token. */
+export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
+  const { rows } = await session.write('store progress', `
+    UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, row.id, worker, row.claim])
+  return rows.length === 1
+}
+
+const TRUE = { postgres: 'true', sqlite: '1' }
+const FALSE = { postgres: 'false', sqlite: '0' }
