@@ -2,7 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import type { AnyTask } from '../core/task.js'
 import type { TaskResult, ResultFields, ResultSource } from '../core/result.js'
 import { createTaskResult } from '../core/result.js'
+import { holdTaskResult, type HeldResult } from '../core/held-result.js'
 import { optionsOf } from '../core/task.js'
+import { waitByReading, type WaitOptions } from '../core/wait.js'
 import { INVALID_TASK, UNSUPPORTED } from '../core/errors.js'
 
 /** What a backend's constructor is given. */
@@ -66,6 +68,9 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
   readonly supportsIsolation: boolean = false
   readonly supportsTransaction: boolean = false
 
+  /** True where `enqueue` publishes `onEnqueued` itself: at its moment, and not for a duplicate. Otherwise the plugin does. */
+  readonly announcesEnqueues: boolean = false
+
   constructor (config: BackendConfig<Options>) {
     this.alias = config.alias
     this.queues = Object.freeze(config.queues ?? [])
@@ -120,6 +125,14 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     return createTaskResult(this.createFields(request, fields), this.source())
   }
 
+  /**
+   * For request.tasks: a result that is not stored yet. `withdraw` is asked by its `cancel()`, true where it was in time.
+   * @internal
+   */
+  static hold (backend: BaseTaskBackend<any>, request: EnqueueRequest, withdraw: () => boolean): HeldResult {
+    return holdTaskResult(backend.createFields(request), backend.source(), withdraw)
+  }
+
   protected createFields (request: EnqueueRequest, fields: Partial<ResultFields> = {}): ResultFields {
     const { task } = request
     const { runAfter } = task
@@ -148,10 +161,11 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
 
   /** Where results of this backend are read again; a subclass adds the verbs that it has. */
   protected source (): ResultSource {
+    const read = async (id: string): Promise<ResultFields> => fieldsOf(await this.getResult(id))
     return {
       alias: this.alias,
       task: (name) => taskOf(this.app, name),
-      ...(this.supportsGetResult && { read: async (id: string) => fieldsOf(await this.getResult(id)) })
+      ...(this.supportsGetResult && { read, wait: async (id: string, options: WaitOptions) => await waitByReading(id, read, options) })
     }
   }
 }

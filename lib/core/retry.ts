@@ -8,7 +8,7 @@ import { ERRORS_MAX } from './limits.js'
 export interface Charged {
   /** The task's rule, or the backend's default; undefined for no retries. */
   readonly retry: CheckedRetry | undefined
-  /** Attempts charged, this one included. */
+  /** Attempts charged since the last time it was put back, this one included. */
   readonly attempts: number
   /** How many of them were deaths of the process: those spend no retry. */
   readonly deaths: number

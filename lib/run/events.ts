@@ -12,7 +12,7 @@ import { logFields } from './log-fields.js'
 export type HookName = 'onEnqueued' | 'onStarted' | 'onRetried' | 'onFinished'
 
 /** Is given a snapshot of the result. What it returns is awaited only to log its failure. */
-export type HookFunction = (result: TaskResult) => unknown
+export type TaskHook = (result: TaskResult) => unknown
 
 export interface EventsOptions {
   readonly log: FastifyBaseLogger
@@ -49,7 +49,7 @@ export class Events {
   readonly #log: FastifyBaseLogger
   readonly #level: string
   readonly #hookTimeout: number
-  readonly #hooks: Record<HookName, HookFunction[]> = { onEnqueued: [], onStarted: [], onRetried: [], onFinished: [] }
+  readonly #hooks: Record<HookName, TaskHook[]> = { onEnqueued: [], onStarted: [], onRetried: [], onFinished: [] }
   readonly #running = new Set<NodeJS.Timeout>()
   #idle: Array<() => void> = []
 
@@ -62,7 +62,7 @@ export class Events {
   }
 
   /** Hooks of one name are called in the order in which they were added. @throws FST_TASKS_INVALID_OPTION */
-  addHook (name: HookName, hook: HookFunction): void {
+  addHook (name: HookName, hook: TaskHook): void {
     if (!Object.hasOwn(CHANNELS, name)) throw new INVALID_OPTION('The name of a hook', `it must be one of ${Object.keys(CHANNELS).join(', ')}.`)
     if (typeof hook !== 'function') throw new INVALID_OPTION(`The hook for ${name}`, 'it must be a function.')
     this.#hooks[name].push(hook)
@@ -97,7 +97,7 @@ export class Events {
     if (CHANNELS[name].hasSubscribers) CHANNELS[name].publish({ result })
   }
 
-  #run (name: HookName, hook: HookFunction, result: TaskResult): void {
+  #run (name: HookName, hook: TaskHook, result: TaskResult): void {
     let returned: unknown
     try {
       returned = hook(result)
