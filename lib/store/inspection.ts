@@ -47,6 +47,7 @@ async function inspectPostgres (_: Connections, session: Session): Promise<Found
       current_setting('fsync') AS fsync,
       current_setting('synchronous_commit') AS synchronous_commit,
       current_setting('full_page_writes') AS full_page_writes,
+      current_setting('autovacuum') AS autovacuum,
       CASE WHEN pg_is_in_recovery() THEN 'on' ELSE current_setting('default_transaction_read_only') END AS read_only,
       (SELECT floor(extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::bigint FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL) AS oldest`)
@@ -56,6 +57,7 @@ async function inspectPostgres (_: Connections, session: Session): Promise<Found
     settings: [
       setting('fsync', text('fsync'), ['on'], 'an acknowledged enqueue can be lost, and the database damaged, in a power cut'),
       setting('full_page_writes', text('full_page_writes'), ['on'], 'a power cut can leave torn pages, unless the file system rules them out'),
+      setting('autovacuum', text('autovacuum'), ['on'], 'the tables grow without end, and claims slow down'),
       setting('synchronous_commit', text('synchronous_commit'), ['on', 'local', 'remote_write', 'remote_apply'], 'an acknowledged enqueue can be lost in a power cut'),
       setting('read_only', text('read_only'), ['off'], 'this server takes no writes: it is a replica, or set to read only')
     ],
@@ -64,8 +66,9 @@ async function inspectPostgres (_: Connections, session: Session): Promise<Found
 }
 
 async function inspectSqlite ({ file }: Connections, session: Session): Promise<Found> {
+  // Of the connection that writes: where it is the app's own, its settings are the app's as well.
   const pragma = async (name: string): Promise<string> => {
-    const [row = {}] = await session.read('read its settings', `PRAGMA ${name}`)
+    const { rows: [row = {}] } = await session.write('read its settings', `PRAGMA ${name}`)
     return String(Object.values(row)[0])
   }
   const [row = {}] = await session.read('read its version', 'SELECT sqlite_version() AS version')
@@ -73,7 +76,7 @@ async function inspectSqlite ({ file }: Connections, session: Session): Promise<
   return {
     version: String(row['version']),
     settings: [
-      setting('journal_mode', mode, ['wal'], 'readers and writers block each other'),
+      setting('journal_mode', mode, ['wal', ...(file === null ? ['memory'] : [])], 'readers and writers block each other'),
       setting('synchronous', SYNCHRONOUS[synchronous] ?? synchronous, ['FULL', 'EXTRA'], 'an acknowledged enqueue can be lost in a power cut'),
       setting('busy_timeout', timeout, Number(timeout) > 0 ? [timeout] : [], 'a writer that meets another process fails at once'),
       ...(file === null ? [] : [await fileSystem(file)])

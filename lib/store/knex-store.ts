@@ -10,7 +10,7 @@ import { ownsTransaction } from './ownership.js'
 import { Session, storeError } from './session.js'
 import { tableNames, type Tables } from './tables.js'
 import { begin } from './write-transaction.js'
-import { settingsProblems } from './verbs/settings.js'
+import { inspect, type Inspection } from './inspection.js'
 import * as claims from './verbs/claim.js'
 import * as control from './verbs/control.js'
 import * as endings from './verbs/finish.js'
@@ -83,7 +83,13 @@ export class KnexStore implements Store {
 
   /** Settings of the database under which an accepted task could be lost, as sentences for an operator. */
   async problems (): Promise<string[]> {
-    return await settingsProblems(this.#session)
+    const { settings } = await this.inspect()
+    return settings.flatMap(({ name, value, problem }) => problem === null ? [] : [`${name} is ${value}: ${problem}.`])
+  }
+
+  /** What an operator wants to know of the database. */
+  async inspect (): Promise<Inspection> {
+    return await inspect(this.#connections, this.#session)
   }
 
   async close (): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Dialect } from './dialects/dialect.js'
 import type { Row, StoredError } from './store.js'
 import type { TaskResultStatus } from '../core/status.js'
 
@@ -11,6 +12,11 @@ export const COLUMNS = [
 /** The columns, qualified by an alias of the table. */
 export function columnsOf (alias: string): string {
   return COLUMNS.map((column) => `${alias}.${column}`).join(', ')
+}
+
+/** What an UPDATE of `r` returns: SQLite knows no alias there, and PostgreSQL needs one beside a joined source. */
+export function returned (dialect: Dialect, columns: readonly string[] = COLUMNS): string {
+  return columns.map((column) => dialect.name === 'sqlite' ? column : `r.${column}`).join(', ')
 }
 
 type Record_ = Readonly<Record<string, unknown>>

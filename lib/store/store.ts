@@ -203,7 +203,8 @@ export type Selection =
 
 export interface Stats {
   readonly queues: Record<string, QueueStats>
-  readonly workers: ReadonlyArray<{ id: string, lastSeen: number, running: number }>
+  /** Live ones. `quarantine`: can give a task a process of its own. */
+  readonly workers: ReadonlyArray<{ id: string, lastSeen: number, running: number, quarantine: boolean }>
   /** READY rows by the names that no live worker knows. */
   readonly unknownTasks: ReadonlyArray<{ name: string, ready: number }>
   readonly approximate: boolean

@@ -2,7 +2,7 @@ import type { ClaimedRow, ClaimRequest, Lane } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
-import { columnsOf, toRow } from '../row.js'
+import { columnsOf, returned, toRow } from '../row.js'
 
 const START = -1 // before every `due` and every identity
 
@@ -87,7 +87,7 @@ function updateOnly (session: Session, request: ClaimRequest): Statement {
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
       AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > n.at)
-    RETURNING ${columnsOf('r').replaceAll('r.', '')}`
+    RETURNING ${returned(dialect)}`
   return [sql, [worker, claim, ...bindings, limit, worker]]
 }
 

@@ -1,6 +1,6 @@
 import type { Row, Selection } from '../store.js'
 import type { Session } from '../session.js'
-import { columnsOf, toRow } from '../row.js'
+import { returned, toRow } from '../row.js'
 import { isId } from './read.js'
 
 // Rows of one statement, so that a cancel of a million holds no lock for long.
@@ -9,7 +9,6 @@ const BATCH = 1_000
 /** READY rows end at once; RUNNING ones are marked, and the workers that hold them told. */
 export async function cancel (session: Session, selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
   const { dialect, tables } = session
-  const columns = dialect.writesInCtes ? columnsOf('r') : columnsOf('r').replaceAll('r.', '')
   const cancelled: Row[] = []
   for (;;) {
     const [condition, bindings] = conditionOf(session, selection, 'READY')
@@ -19,7 +18,7 @@ export async function cancel (session: Session, selection: Selection): Promise<{
         cancel_at = n.at, finished_at = n.at, unique_key = CASE WHEN r.unique_until IS NULL THEN NULL ELSE r.unique_key END
       FROM (SELECT ${dialect.now} AS at) AS n
       WHERE r.id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} LIMIT ${BATCH}) AND r.status = 'READY'
-      RETURNING ${columns}`, bindings)
+      RETURNING ${returned(dialect)}`, bindings)
     cancelled.push(...rows.map(toRow))
     if (rows.length < BATCH) break
   }
@@ -33,7 +32,7 @@ async function signal (session: Session, selection: Selection): Promise<string[]
   const { value } = await session.transact('cancel running tasks', async (run) => {
     const marked = await run(`
       UPDATE ${tables.results} AS r SET cancel_at = coalesce(r.cancel_at, n.at) FROM (SELECT ${dialect.now} AS at) AS n
-      WHERE ${condition} RETURNING ${dialect.writesInCtes ? 'r.id, r.worker' : 'id, worker'}`, bindings)
+      WHERE ${condition} RETURNING ${returned(dialect, ['id', 'worker'])}`, bindings)
     const source = dialect.rows([['worker', 'text'], ['id', 'uuid']])
     if (marked.length > 0) {
       await run(`INSERT INTO ${tables.cancels} (worker, id) SELECT i.worker, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(marked.map(({ worker, id }) => [worker, id])))
@@ -57,7 +56,7 @@ export async function requeue (session: Session, selection: Selection): Promise<
           failed_at = NULL, cancel_at = NULL, return_value = NULL, progress = NULL
         FROM (SELECT ${dialect.now} AS at) AS n
         WHERE r.id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} LIMIT ${BATCH}) AND r.status = '${status}'
-        RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, bindings)
+        RETURNING ${returned(dialect, ['id'])}`, bindings)
       ids.push(...rows.map(({ id }) => id as string))
       if (rows.length < BATCH) break
     }

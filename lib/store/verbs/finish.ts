@@ -1,7 +1,7 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
-import { moment } from '../row.js'
+import { moment, returned } from '../row.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 
@@ -52,7 +52,7 @@ function finishStatement (session: Session, worker: string, endings: readonly En
       unique_key = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${guard}
-    RETURNING ${dialect.writesInCtes ? 'r.id, r.status, r.finished_at, r.run_after, n.at' : `id, status, finished_at, run_after, ${dialect.now} AS at`}`
+    RETURNING ${returned(dialect, ['id', 'status', 'finished_at', 'run_after'])}, ${dialect.now} AS at`
   return { sql, bindings: [...source.bind(endings.map(values)), worker] }
 }
 

@@ -1,6 +1,6 @@
 import type { InsertedRow, NewRow, Row, UniqueRule } from '../store.js'
 import type { Run, Session } from '../session.js'
-import { columnsOf, toRow } from '../row.js'
+import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert.js'
 
@@ -66,7 +66,7 @@ async function replace (session: Session, row: NewRow, id: string, run: Run): Pr
       unique_ready = i.unique_ready, unique_until = n.at + i.unique_ms
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = ? AND r.status = 'READY'
-    RETURNING ${columnsOf('r')}`, [...source.bind([insertValues(row)]), id])
+    RETURNING ${returned(dialect)}`, [...source.bind([insertValues(row)]), id])
   if (record === undefined) return null
   await run(`DELETE FROM ${tables.tags} WHERE id = ?`, [id])
   await insertTags(session, [{ ...row, id }], run)

@@ -1,5 +1,6 @@
 import type { Run, Session } from '../session.js'
 import type { Dialect } from '../dialects/dialect.js'
+import { returned } from '../row.js'
 import { endClaims } from './finish.js'
 
 /**
@@ -30,7 +31,7 @@ export async function release (session: Session, worker: string, rows: ReadonlyA
         UPDATE ${tables.results} AS r SET ${handBack(dialect)}
         FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
         WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim
-        RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
+        RETURNING ${returned(dialect, ['id'])}`, [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
     if (ended.length > 0) await run(...endClaims(session, worker, ended))
     return records.map(({ id }) => id as string)
   })
@@ -48,7 +49,7 @@ export async function releaseClaims (session: Session, run: Run, worker: string,
     FROM (SELECT ${ids.id} AS id, c.claim FROM ${tables.claims} c CROSS JOIN ${ids.from} WHERE c.worker = ? ${named}) AS h
       CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = h.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = h.claim
-    RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, [...scope, worker])
+    RETURNING ${returned(dialect, ['id'])}`, [...scope, worker])
   await run(`DELETE FROM ${tables.claims} WHERE worker = ? ${named.replace('c.', '')}`, scope)
   return records.map(({ id }) => id as string)
 }

@@ -1,6 +1,6 @@
 import type { Rescued } from '../store.js'
 import type { Run, Session } from '../session.js'
-import { columnsOf, toRow } from '../row.js'
+import { returned, toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { QUARANTINE_DEATHS } from '../../core/limits.js'
 import { handBack } from './release.js'
@@ -81,7 +81,7 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
       errors = CASE WHEN r.errors IS NULL THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
-    RETURNING ${dialect.writesInCtes ? columnsOf('r') : columnsOf('r').replaceAll('r.', '')}`
+    RETURNING ${returned(dialect)}`
   return await run(sql, [
     crashBudget, crashBudget, crashBudget, crashBudget, crashBudget,
     before, after, before, after, ...source.bind(held.map(heldValues))
@@ -100,7 +100,7 @@ async function giveBack (session: Session, run: Run, held: readonly Held[]): Pro
     UPDATE ${tables.results} AS r SET ${handBack(dialect)}
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
-    RETURNING ${dialect.writesInCtes ? 'r.id' : 'id'}`, source.bind(held.map(heldValues)))
+    RETURNING ${returned(dialect, ['id'])}`, source.bind(held.map(heldValues)))
   return records.map(({ id }) => id as string)
 }
 

@@ -34,7 +34,7 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
   const workers = await liveWorkers(session, backend)
   return {
     queues,
-    workers: workers.map(({ id, lastSeen, running }) => ({ id, lastSeen, running })),
+    workers: workers.map(({ tasks, ...worker }) => worker),
     unknownTasks: await unknownTasks(session, backend, new Set(workers.flatMap(({ tasks }) => tasks))),
     approximate: !exact
   }
@@ -89,10 +89,10 @@ async function oldestReady (session: Session, backend: string, queue: string): P
   return age === null || age === undefined || Number(age) < 0 ? null : Number(age)
 }
 
-async function liveWorkers (session: Session, backend: string): Promise<Array<{ id: string, lastSeen: number, running: number, tasks: string[] }>> {
+async function liveWorkers (session: Session, backend: string): Promise<Array<Stats['workers'][number] & { tasks: string[] }>> {
   const { dialect, tables } = session
-  const records = await session.read('read the workers', `SELECT id, last_seen, running, tasks FROM ${tables.workers} WHERE backend = ? AND lease_until > ${dialect.now} ORDER BY id`, [backend])
-  return records.map(({ id, last_seen: lastSeen, running, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), tasks: JSON.parse(tasks as string) as string[] }))
+  const records = await session.read('read the workers', `SELECT id, last_seen, running, quarantine, tasks FROM ${tables.workers} WHERE backend = ? AND lease_until > ${dialect.now} ORDER BY id`, [backend])
+  return records.map(({ id, last_seen: lastSeen, running, quarantine, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), quarantine: quarantine === true || quarantine === 1, tasks: JSON.parse(tasks as string) as string[] }))
 }
 
 /** Among the rows that have waited longest, where the ones that nobody takes pile up. */
