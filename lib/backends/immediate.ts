@@ -183,8 +183,8 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     switch (outcome.kind) {
       case 'interrupted': // nobody could take it over
         return { status: 'FAILED', errors: withError(errors, describeFailure(new CLOSED('finish the task'), record.fields.attempts, Date.now())) }
-      case 'committed': // this backend gives no transactions
-        throw new Error('unreachable')
+      case 'committed':
+        throw new Error('no attempt of this backend is given a transaction')
       default:
         return decide(outcome, {
           retry: optionsOf(request.task).retry ?? this.#defaults.retry,
