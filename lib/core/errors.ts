@@ -16,13 +16,14 @@ export const INVALID_ARGUMENT = createError<[string, string]>('FST_TASKS_INVALID
 export const QUEUE_FULL = createError<[string, number]>('FST_TASKS_QUEUE_FULL', "Queue '%s' holds its limit of %d ready tasks. Try again later, or raise `maxReady`.", 503)
 export const NOT_UNIQUE = createError<[string, string]>('FST_TASKS_NOT_UNIQUE', "Task '%s' is already enqueued under this unique key, as result %s.", 409)
 export const TRANSACTION_OPEN = createError<[]>('FST_TASKS_TRANSACTION_OPEN', 'This enqueue would wait for the transaction that is open around it. Enqueue through that transaction: task.using({ transaction: trx }).', 500)
-export const TRANSACTION_MISMATCH = createError<[string]>('FST_TASKS_TRANSACTION_MISMATCH', "The transaction cannot carry an enqueue to backend '%s': %s", 500, TypeError)
+export const TRANSACTION_MISMATCH = createError<[string, string]>('FST_TASKS_TRANSACTION_MISMATCH', "The transaction cannot carry an enqueue to backend '%s': %s", 500, TypeError)
 
 // Reading results
 export const RESULT_NOT_FOUND = createError<[string]>('FST_TASKS_RESULT_NOT_FOUND', "There is no task result '%s'. It may have been pruned, rolled back, or never stored.", 404)
 export const RESULT_MISMATCH = createError<[string, string, string]>('FST_TASKS_RESULT_MISMATCH', "Result %s belongs to task '%s', not to '%s'.", 404)
 export const RESULT_NOT_READY = createError<[string, string]>('FST_TASKS_RESULT_NOT_READY', 'Result %s has no return value yet: its status is %s. Call refresh() or wait().', 409)
 export const RESULT_FAILED = createError<[string, string]>('FST_TASKS_RESULT_FAILED', 'Result %s has no return value: it ended %s. See `errors`.', 409)
+export const RESULT_UNREADABLE = createError<[string, string]>('FST_TASKS_RESULT_UNREADABLE', "Result %s cannot be read: the backend's serializer cannot decode its %s. It was stored with another serializer or key.", 500)
 export const WAIT_TIMEOUT = createError<[string, number]>('FST_TASKS_WAIT_TIMEOUT', 'Result %s did not end within %d ms.', 504)
 export const INVALID_FILTER = createError<[string]>('FST_TASKS_INVALID_FILTER', 'Invalid filter: %s', 400, TypeError)
 

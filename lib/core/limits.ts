@@ -36,7 +36,10 @@ export const CRASH_BUDGET = 3 // deaths of the process after which a task is not
 export const QUARANTINE_DEATHS = 2 // deaths after which a task runs in a process of its own
 
 // Enqueueing and reading
+export const INSERT_BYTES_MAX = 8 * 1024 * 1024 // of arguments in one INSERT shared by several enqueues
 export const FLUSH_RETRY_MS = 10_000 // how long a flush of request.tasks is retried
+export const CLIENT_GONE_GRACE_MS = 5_000 // how long a handler that has to call reply.send() may take, once its client is gone
+export const CLOSE_GRACE_MS = 5_000 // how long app.close() waits for handlers whose clients are gone
 export const WAIT_TIMEOUT_MS = 30_000 // result.wait()
 export const WAIT_POLL_MS = 1_000 // the rule behind the wake-up of wait()
 export const LIST_LIMIT = 50

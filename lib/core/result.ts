@@ -144,14 +144,13 @@ class Snapshot implements TaskResult {
   }
 
   async refresh (): Promise<void> {
-    // isDuplicate says what the enqueue met; a later read of the row does not know.
-    this.#fields = { ...await this.#verb('read', 'reading results')(this.id), isDuplicate: this.isDuplicate }
+    this.#fields = this.#keep(await this.#verb('read', 'reading results')(this.id))
   }
 
   async wait (options: { timeout?: Duration | undefined, signal?: AbortSignal | undefined } = {}): Promise<TaskResult> {
     if (this.isFinished) return this
     const wait = this.#verb('wait', 'waiting for results')
-    this.#fields = { ...await wait(this.id, options), isDuplicate: this.isDuplicate }
+    this.#fields = this.#keep(await wait(this.id, options))
     return this
   }
 
@@ -170,6 +169,11 @@ class Snapshot implements TaskResult {
 
   [kReplace] (fields: ResultFields): void {
     this.#fields = fields
+  }
+
+  /** isDuplicate says what the enqueue met; a later read of the row does not know. */
+  #keep (fields: ResultFields): ResultFields {
+    return this.isDuplicate === fields.isDuplicate ? fields : { ...fields, isDuplicate: true }
   }
 
   #verb<Verb extends 'read' | 'wait' | 'cancel' | 'retry'> (verb: Verb, what: string): NonNullable<ResultSource[Verb]> {

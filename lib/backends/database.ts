@@ -1,0 +1,273 @@
+import type { Knex } from 'knex'
+import { BaseTaskBackend, type BackendConfig, type EnqueueRequest } from './base.js'
+import { Coalescer } from './coalescer.js'
+import { Codec } from './codec.js'
+import { committed } from './commit.js'
+import type { BackendControl, BackendHealth, BackendStats, ListRequest, ResultPage, ResultSelection } from './control.js'
+import { DatabaseControl, isId } from './database-control.js'
+import { checkQueueLimits } from './database-queues.js'
+import { decodeRules, encodeRules, type Rules } from './rules.js'
+import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
+import { CLOSED, RESULT_NOT_FOUND, TRANSACTION_MISMATCH, TRANSACTION_OPEN } from '../core/errors.js'
+import { hostOf } from '../core/host.js'
+import { WAIT_POLL_MS } from '../core/limits.js'
+import { createTaskResult, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
+import { isFinishedStatus } from '../core/status.js'
+import { optionsOf, type AnyTask } from '../core/task.js'
+import { after } from '../core/timer.js'
+import { checkWait, within, type WaitOptions } from '../core/wait.js'
+import { openTransaction, uniqueKeyOf } from '../run/open-transaction.js'
+import { openStore, type InsertedRow, type KnexStore, type NewRow, type Row, type StoreConfig, type WriteTransaction } from '../store/index.js'
+
+/** Of `url` and `knex` exactly one is given. */
+export interface DatabaseConfig extends BackendConfig<RunOptions>, Pick<StoreConfig, 'url' | 'knex' | 'schema' | 'tablePrefix'> {}
+
+/** What a row is apart from its id and its arguments; the same for each enqueue of one task. */
+type RowTemplate = Omit<NewRow, 'id' | 'args'>
+
+/**
+ * Keeps results in SQLite or PostgreSQL, for workers to run. What an enqueue stores survives the death of any process.
+ */
+export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements BackendControl {
+  override readonly supportsDefer = true
+  override readonly supportsGetResult = true
+  override readonly supportsPriority = true
+  override readonly supportsRetry = true
+  override readonly supportsTimeout = true
+  override readonly supportsUnique = true
+  override readonly supportsTags = true
+  override readonly supportsTransaction = true
+  override readonly announcesEnqueues = true
+
+  readonly store: KnexStore
+  /** The checked options of this backend; `retry`, `timeout` and `timeoutGrace` are for tasks that say none. */
+  readonly defaults: CheckedRunOptions
+  readonly #codec: Codec
+  readonly #control: DatabaseControl
+  readonly #coalescer: Coalescer
+  readonly #maxReady: ReadonlyMap<string, number>
+  readonly #templates = new WeakMap<AnyTask, RowTemplate>()
+  readonly #source: ResultSource
+  readonly #closing = new AbortController()
+
+  /** @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING */
+  constructor (config: DatabaseConfig) {
+    super(config)
+    const { alias, url, knex, schema, tablePrefix } = config
+    this.defaults = checkRunOptions(alias, config.options)
+    this.#maxReady = checkQueueLimits(alias, this.queues)
+    this.store = openStore({ url, knex, schema, tablePrefix, migrate: this.defaults.migrate })
+    this.#codec = new Codec(this.defaults.serializer, { maxBytes: this.defaults.maxResultBytes, maxDepth: this.defaults.maxDepth })
+    this.#coalescer = new Coalescer(async (rows) => await this.store.insert(rows))
+    this.#control = new DatabaseControl(this)
+    this.#source = {
+      ...super.source(),
+      read: async (id) => await this.#read(id),
+      wait: async (id, options) => await this.#wait(id, options),
+      cancel: async (id) => await this.cancel({ id }) > 0,
+      retry: async (id) => await this.retry({ id }) > 0
+    }
+  }
+
+  override async open (): Promise<void> {
+    try {
+      await this.store.open()
+    } catch (error) {
+      await this.store.close().catch(() => {}) // the reason why it did not open is what counts
+      throw error
+    }
+  }
+
+  override async close (): Promise<void> {
+    this.#closing.abort(new CLOSED('wait for a result'))
+    await this.store.close()
+  }
+
+  override async check (): Promise<string[]> {
+    return await this.store.problems()
+  }
+
+  override validateTask (task: AnyTask): void {
+    if (this.#templates.has(task)) return // tasks are frozen: what was valid stays valid
+    super.validateTask(task)
+    this.#templates.set(task, this.#templateOf(task))
+  }
+
+  override async enqueue (requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
+    const transaction = transactionOf(this.alias, requests)
+    if (transaction !== null) return await this.enqueueIn(transaction, requests)
+    const pending = this.#rowsOf(requests)
+    const rows = Array.isArray(pending) ? pending : await pending
+    const keyed = rows.some(({ unique }) => unique !== null)
+    await this.refuseWithinTransaction(keyed ? rows : [])
+    // A row with a unique key may have to wait for a stranger's transaction, and must not make others wait with it.
+    const inserted = keyed ? await this.store.insert(rows) : await this.#coalescer.add(rows)
+    const results = await this.#resultsOf(requests, inserted)
+    this.#announce(results)
+    return results
+  }
+
+  /**
+   * Enqueue inside of a transaction: it is there once that has been committed, and told of then.
+   * @throws FST_TASKS_TRANSACTION_MISMATCH
+   */
+  async enqueueIn (transaction: Knex.Transaction, requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
+    if (transaction.isCompleted()) throw new TRANSACTION_MISMATCH(this.alias, 'it has ended already.')
+    if (!await this.store.owns(transaction)) throw new TRANSACTION_MISMATCH(this.alias, 'it belongs to another database. Use a transaction of the database that this backend is on.')
+    const rows = await this.#rowsOf(requests)
+    const happened = committed(transaction) // watched from before the insert, so that no commit can be missed
+    const open = openTransaction.getStore()?.open
+    if (open?.transaction === transaction) for (const { task, unique } of rows) if (unique !== null) open.keys.add(uniqueKeyOf(task, unique.key))
+    const inserted = await this.store.insert(rows, { transaction })
+    const results = await this.#resultsOf(requests, inserted)
+    void happened.then((isCommitted) => {
+      if (!isCommitted) return
+      this.store.committed()
+      this.#announce(results)
+    })
+    return results
+  }
+
+  /** Open a transaction for a route. @throws FST_TASKS_STORE_UNAVAILABLE */
+  async begin (): Promise<WriteTransaction> {
+    return await this.store.begin()
+  }
+
+  /** @throws FST_TASKS_RESULT_NOT_FOUND, FST_TASKS_RESULT_UNREADABLE */
+  override async getResult (id: string): Promise<TaskResult> {
+    return this.resultOf(await this.#read(id))
+  }
+
+  async cancel (selection: ResultSelection): Promise<number> { return await this.#control.cancel(selection) }
+  async retry (selection: ResultSelection): Promise<number> { return await this.#control.retry(selection) }
+  async pause (queue: string): Promise<void> { await this.#control.pause(queue) }
+  async resume (queue: string): Promise<void> { await this.#control.resume(queue) }
+  async list (request: ListRequest): Promise<ResultPage> { return await this.#control.list(request) }
+  async stats (): Promise<BackendStats> { return await this.#control.stats() }
+  async health (): Promise<BackendHealth> { return await this.#control.health() }
+
+  // What the worker needs of the backend: rows as results, and the rules that a row runs by.
+
+  get maxResultBytes (): number { return this.defaults.maxResultBytes }
+  get maxDepth (): number { return this.defaults.maxDepth }
+  /** For return values and progress; undefined where plain JSON is right. */
+  get encode (): ((value: unknown) => Promise<string>) | undefined { return this.#codec.encode }
+
+  /** A promise only where the serializer gives one. @throws FST_TASKS_RESULT_UNREADABLE, also through the promise */
+  decodeRow (row: Row): ResultFields | Promise<ResultFields> {
+    return this.#codec.decodeRow(row)
+  }
+
+  resultOf (fields: ResultFields): TaskResult {
+    return createTaskResult(fields, this.#source)
+  }
+
+  rulesOf (task: AnyTask, row: Row): Rules {
+    return decodeRules(row.options, task, this.defaults)
+  }
+
+  /**
+   * A write past a transaction of ours that is open around it would wait for its own caller.
+   * @throws FST_TASKS_TRANSACTION_OPEN
+   */
+  async refuseWithinTransaction (keyed: readonly NewRow[] = []): Promise<void> {
+    const open = openTransaction.getStore()?.open
+    if (open === undefined || open === null) return
+    const waits = this.store.single || keyed.some(({ task, unique }) => unique !== null && open.keys.has(uniqueKeyOf(task, unique.key)))
+    if (waits && await this.store.owns(open.transaction)) throw new TRANSACTION_OPEN()
+  }
+
+  protected override source (): ResultSource {
+    return this.#source
+  }
+
+  #templateOf (task: AnyTask): RowTemplate {
+    const { priority, queueName, runAfter, tags, uniqueKey, uniqueFor, onConflict } = optionsOf(task)
+    const definition = this.app.tasks.task(task.name) ?? task
+    return {
+      backend: this.alias,
+      task: task.name,
+      queue: queueName,
+      priority,
+      runAfter: runAfter instanceof Date ? runAfter.getTime() : null,
+      delay: typeof runAfter === 'number' ? runAfter : null,
+      options: encodeRules(task, definition),
+      tags,
+      unique: uniqueKey === null ? null : { key: uniqueKey, scope: uniqueFor, onConflict },
+      maxReady: this.#maxReady.get(queueName) ?? null
+    }
+  }
+
+  #rowsOf (requests: readonly EnqueueRequest[]): NewRow[] | Promise<NewRow[]> {
+    const texts = requests.map((request) => this.#codec.encodeArguments(request))
+    const rowsWith = (encoded: readonly string[]): NewRow[] => requests.map(({ id, task }, index) => {
+      return { ...this.#templates.get(task) ?? this.#templateOf(task), id, args: encoded[index] as string }
+    })
+    return texts.some((text) => typeof text !== 'string') ? Promise.all(texts).then(rowsWith) : rowsWith(texts as string[])
+  }
+
+  async #resultsOf (requests: readonly EnqueueRequest[], inserted: readonly InsertedRow[]): Promise<TaskResult[]> {
+    const results: TaskResult[] = []
+    for (const [index, request] of requests.entries()) {
+      const { row, isDuplicate } = inserted[index] as InsertedRow
+      const fields = isDuplicate ? { ...await this.decodeRow(row), isDuplicate } : this.#fieldsOfNew(request, row)
+      results.push(this.resultOf(fields))
+    }
+    return results
+  }
+
+  #fieldsOfNew (request: EnqueueRequest, { enqueuedAt, runAfter }: Row): ResultFields {
+    return this.createFields(request, { enqueuedAt: new Date(enqueuedAt), runAfter: runAfter === null ? null : new Date(runAfter) })
+  }
+
+  #announce (results: readonly TaskResult[]): void {
+    const { events } = hostOf(this.app)
+    if (!events.wants('onEnqueued')) return
+    for (const result of results) if (!result.isDuplicate) events.emit('onEnqueued', result)
+  }
+
+  async #read (id: string): Promise<ResultFields> {
+    // The ids of this backend are UUIDs: another string is in no row, and needs no query.
+    const row = isId(id) ? await this.store.get(id) : null
+    if (row === null || row.backend !== this.alias) throw new RESULT_NOT_FOUND(String(id).slice(0, 64))
+    return await this.decodeRow(row)
+  }
+
+  /** Woken by the store; reads at least every second all the same. */
+  async #wait (id: string, options: WaitOptions): Promise<ResultFields> {
+    const { signal, timeout } = checkWait(options)
+    let [over, woken] = [false, false]
+    let wake = (): void => {}
+    const watching = this.store.watch(id, () => { woken = true; wake() }).catch(() => async () => {})
+    const poll = async (): Promise<ResultFields> => {
+      await watching // before the first read: what ends after that read is heard of
+      for (;;) {
+        woken = false
+        const fields = await this.#read(id)
+        if (over || isFinishedStatus(fields.status)) return fields
+        if (!woken) {
+          await new Promise<void>((resolve) => {
+            const stop = after(WAIT_POLL_MS, resolve)
+            wake = () => { stop(); resolve() }
+          })
+        }
+      }
+    }
+    const closing = this.#closing.signal
+    return await within(id, { timeout, signal: signal === undefined ? closing : AbortSignal.any([signal, closing]) }, poll(), () => {
+      over = true
+      wake()
+      void watching.then(async (stop) => { await stop() }).catch(() => {})
+    })
+  }
+}
+
+function transactionOf (alias: string, requests: readonly EnqueueRequest[]): Knex.Transaction | null {
+  let found: Knex.Transaction | null | undefined
+  for (const { task } of requests) {
+    const { transaction } = optionsOf(task)
+    if (found !== undefined && found !== transaction) throw new TRANSACTION_MISMATCH(alias, 'what is enqueued together must be in one transaction, or in none.')
+    found = transaction
+  }
+  return found ?? null
+}

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { BaseTaskBackend, EnqueueRequest } from '../lib/backends/base.js'
+import type { HeldResult } from '../lib/core/held-result.js'
+import { CLOSED, FLUSH_FAILED, INVALID_ARGUMENT, INVALID_BACKEND, INVALID_TASK, UNSUPPORTED } from '../lib/core/errors.js'
+import { briefFailure } from '../lib/core/failure.js'
+import type { TaskResult } from '../lib/core/result.js'
+import type { TaskCore } from './task-core.js'
+
+/** One enqueue of a request that is not stored yet. */
+export interface HeldEnqueue {
+  readonly backend: BaseTaskBackend<any>
+  readonly request: EnqueueRequest
+  readonly held: HeldResult
+}
+
+interface Failure { readonly group: readonly HeldEnqueue[], readonly error: Error }
+
+// What the same call would meet again, however often it is made.
+const HOPELESS = [INVALID_TASK, INVALID_ARGUMENT, INVALID_BACKEND, UNSUPPORTED, CLOSED]
+const PAUSE_MS = 50 // before the second try; doubled for each that follows
+const PAUSE_MAX_MS = 1_000
+
+/**
+ * Store what a request collected, one round trip for each backend, before its reply leaves: one try.
+ * @throws FST_TASKS_FLUSH_FAILED
+ */
+export async function flushNow (core: TaskCore, items: readonly HeldEnqueue[], log: FastifyBaseLogger): Promise<void> {
+  const stored: TaskResult[] = []
+  for (const group of byBackend(items)) {
+    try {
+      stored.push(...await store(core, group))
+    } catch (error) {
+      // The client is told that nothing was enqueued: what another backend took already is taken back.
+      await Promise.allSettled(stored.map(async (result) => await result.cancel()))
+      log.error({ tasks: idsOf(items), ...briefFailure(error) }, 'the tasks of a request could not be stored; its client is told so')
+      throw flushFailed(items.length, error as Error)
+    }
+  }
+}
+
+/**
+ * The same after the response: tried again for `flushRetry`, then logged with the ids and reported once. Never rejects;
+ * answers the error of what was lost.
+ */
+export async function flushForSure (core: TaskCore, items: readonly HeldEnqueue[], log: FastifyBaseLogger): Promise<Error | null> {
+  const deadline = performance.now() + core.settings.flushRetry
+  const lost: Failure[] = []
+  let groups = byBackend(items)
+  for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, PAUSE_MAX_MS)) {
+    const failures = await Promise.all(groups.map(async (group): Promise<Failure | null> => {
+      try {
+        await store(core, group)
+        return null
+      } catch (error) {
+        return { group, error: error as Error }
+      }
+    }))
+    const late = performance.now() + pause > deadline
+    groups = []
+    for (const failure of failures) {
+      if (failure === null) continue
+      if (late || HOPELESS.some((kind) => failure.error instanceof kind)) lost.push(failure)
+      else groups.push(failure.group)
+    }
+    if (groups.length === 0) break
+    await delay(pause)
+  }
+  return lost.length === 0 ? null : await report(core, lost, log)
+}
+
+export function flushFailed (count: number, cause: Error): Error {
+  return new (FLUSH_FAILED as unknown as new (count: number, options: ErrorOptions) => Error)(count, { cause })
+}
+
+export function idsOf (items: readonly HeldEnqueue[]): string[] {
+  return items.map(({ request }) => request.id)
+}
+
+function byBackend (items: readonly HeldEnqueue[]): Array<readonly HeldEnqueue[]> {
+  const groups = new Map<BaseTaskBackend<any>, HeldEnqueue[]>()
+  for (const item of items) {
+    const group = groups.get(item.backend)
+    if (group === undefined) groups.set(item.backend, [item])
+    else group.push(item)
+  }
+  return [...groups.values()]
+}
+
+async function store (core: TaskCore, group: readonly HeldEnqueue[]): Promise<TaskResult[]> {
+  const { backend } = group[0] as HeldEnqueue
+  const results = await core.send(backend, Object.freeze(group.map(({ request }) => request)))
+  for (const [index, { held }] of group.entries()) held.follow(results[index] as TaskResult)
+  return results
+}
+
+async function report (core: TaskCore, lost: readonly Failure[], log: FastifyBaseLogger): Promise<Error> {
+  const [{ error }] = lost as [Failure, ...Failure[]]
+  const items = lost.flatMap(({ group }) => group)
+  log.error({ tasks: idsOf(items), ...briefFailure(error) }, 'the tasks of a request could not be stored and are lost')
+  try {
+    await core.settings.onFlushError?.(error, items.map(({ held }) => held.result))
+  } catch (thrown) {
+    log.error(briefFailure(thrown), 'onFlushError failed')
+  }
+  return error
+}
