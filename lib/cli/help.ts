@@ -23,7 +23,7 @@ export function commandHelp (command: Command): string {
   const names = flags.map(([name, flag]) => flagName(name, flag))
   const width = Math.max(...names.map((name) => name.length))
   const rows = flags.map(([, flag], index) => `  ${(names[index] ?? '').padEnd(width)}  ${wrap(flag.help, width + 4)}`)
-  const notes = command.notes === undefined ? '' : `\n${command.notes}\n`
+  const notes = command.notes === undefined ? '' : `\n${wrap(command.notes, 0)}\n`
   return `${usageLine(command)}\n\n${command.summary}\n\n${rows.join('\n')}\n${notes}`
 }
 

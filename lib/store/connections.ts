@@ -11,6 +11,9 @@ import { CALL_TIMEOUT_MS, SQLITE_BUSY_TIMEOUT_MS } from '../core/limits.js'
 
 const require = createRequire(import.meta.url)
 
+// Knex would print what goes wrong with a connection, in a driver's words and to stdout, besides throwing it.
+const SILENT = { warn () {}, error () {}, deprecate () {}, debug () {} }
+
 /**
  * The connections of one store. A SQLite file has a writer (one connection) and a reader, so that readers go on while a
  * transaction writes; everywhere else both are the same Knex instance.
@@ -97,7 +100,8 @@ function openPostgres (url: string): Knex {
     } as Knex.PgConnectionConfig,
     // No idle connections: an app that never enqueues holds none.
     pool: { min: 0, max: 10 },
-    acquireConnectionTimeout: CALL_TIMEOUT_MS
+    acquireConnectionTimeout: CALL_TIMEOUT_MS,
+    log: SILENT
   })
 }
 
@@ -121,7 +125,8 @@ function openSqlite (client: string, filename: string): Knex {
         applyPragmas(connection, pragmas).then(() => { done(null, connection) }, (error) => { done(error, connection) })
       }
     },
-    acquireConnectionTimeout: CALL_TIMEOUT_MS
+    acquireConnectionTimeout: CALL_TIMEOUT_MS,
+    log: SILENT
   })
 }
 

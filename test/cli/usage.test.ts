@@ -115,15 +115,14 @@ t.test('what cannot be done ends with 1 and one line on stderr', async (t) => {
 
 t.test('no password reaches the terminal, whoever is at fault', async (t) => {
   const url = 'postgres://user:hunter2@127.0.0.1:1/db'
-  for (const argv of [['stats', '--database-url', url], ['migrate', '--database-url', url], ['list', '--database-url', `x${url}`]]) {
-    const { code, stdout, stderr } = await run(argv)
+  const lines = [['stats', '--database-url', url], ['migrate', '--database-url', url], ['list', '--database-url', `x${url}`], ['doctor', '--database-url', url]]
+  // At once, because each tries for a while to reach the server.
+  const runs = await Promise.all(lines.map(async (argv) => await run(argv)))
+  for (const { code, stdout, stderr } of runs) {
     t.not(code, 0)
     t.notMatch(stdout + stderr, /hunter2/)
   }
-  const doctor = await run(['doctor', '--database-url', url])
-  t.equal(doctor.code, 1)
-  t.match(doctor.stdout, /PROBLEM/)
-  t.notMatch(doctor.stdout + doctor.stderr, /hunter2/)
+  t.match(runs[3], { code: 1, stdout: /database +PROBLEM +.*ECONNREFUSED/ })
 })
 
 t.test('a bad value of a flag ends with 2 before anything is asked of the database', async (t) => {

@@ -7,9 +7,11 @@ export const migrate = databaseCommand({
   summary: 'Create or upgrade the task tables.',
   positionals: [],
   creates: true,
+  opens: false,
   read: () => undefined,
   async run ({ print }, store) {
-    const migrations = await store.migrate()
+    const migrations = await store.pending()
+    await store.open() // runs them, once it has checked the versions
     print({ migrations }, () => migrations.length === 0
       ? 'The task tables are up to date.\n'
       : `Ran ${plural(migrations.length, 'migration')}: ${migrations.join(', ')}\n`)

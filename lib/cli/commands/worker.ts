@@ -1,4 +1,4 @@
-import { WORKER_OPTIONS, workerOptionsFromFlags, type WorkerOption } from '../../worker/options.js'
+import { resolveWorkerOptions, WORKER_OPTIONS, workerOptionsFromFlags, type WorkerOption } from '../../worker/options.js'
 import { EXIT_OK, type Command, type Flag } from '../command.js'
 import { appFile, loadApp } from '../load-app.js'
 
@@ -7,12 +7,15 @@ export const worker: Command = {
   summary: 'Run the tasks of an app: fastify-tasks worker ./app.js',
   positionals: ['FILE'],
   flags: Object.fromEntries(WORKER_OPTIONS.map((option) => [option.flag, flagOf(option)])),
-  notes: `FILE exports buildApp, a function that gives the Fastify instance, or has a default export, a plugin
-for a fresh instance. It never listens. The environment says the same as the flags (${WORKER_OPTIONS[0]?.env ?? ''} and so on);
-a flag wins. TIME is a number of milliseconds, or a number with a unit: 500ms, 30s, 5m.`,
+  notes: [
+    'FILE exports buildApp, a function that gives the Fastify instance, or has a default export, a plugin for a fresh instance.',
+    'It never listens. The environment says the same as the flags (TASKS_WORKER_LEASE for --lease); a flag wins.',
+    'TIME is a number of milliseconds, or a number with a unit: 500ms, 30s, 5m.'
+  ].join(' '),
   async run ({ positionals, flagArguments }) {
     const path = positionals[0] as string
-    workerOptionsFromFlags(flagArguments) // what is wrong with them is said before the app is loaded
+    // What is wrong with the flags is said before the app is loaded.
+    resolveWorkerOptions({ flags: workerOptionsFromFlags(flagArguments).options, code: {}, env: {} })
     appFile(path)
     const { runWorker } = await import('../../worker/index.js')
     await runWorker(async () => await loadApp(path), { argv: flagArguments })
