@@ -30,6 +30,7 @@ export const insertChapter: Chapter = (test) => {
       finishedAt: null,
       attempts: 0,
       deaths: 0,
+      priorAttempts: 0,
       workerIds: [],
       errors: [],
       returnValue: null,

@@ -1,0 +1,10 @@
+// fastify-tasks/testing: what a test of an app, of a backend or of a store needs.
+export { drain } from './drain.js'
+export { enqueued } from './enqueued.js'
+export { createContext, type TestContextOptions } from './create-context.js'
+export { testBackend } from './backend/index.js'
+export type { BackendSuite, BackendUnderTest } from './backend/bench.js'
+export { testStore, type StoreSuite } from './store/index.js'
+export type { StoreUnderTest } from './store/bench.js'
+export type { TestRunner, TestFunction } from './runner.js'
+export type * from '../store/store.js'
