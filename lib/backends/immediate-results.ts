@@ -56,11 +56,8 @@ export class ImmediateResults {
     const { id } = record.request
     this.#open.delete(id)
     this.#finished.set(id, record)
-    if (this.#finished.size <= IMMEDIATE_RESULTS_MAX) return
-    for (const oldest of this.#finished.keys()) {
-      this.#finished.delete(oldest)
-      break
-    }
+    const [oldest] = this.#finished.keys()
+    if (this.#finished.size > IMMEDIATE_RESULTS_MAX) this.#finished.delete(oldest as string)
   }
 
   reopen (record: ImmediateRecord): void {

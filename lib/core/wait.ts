@@ -57,7 +57,10 @@ export async function within<T> (id: string, { timeout, signal }: CheckedWait, w
   let release = (): void => {}
   const limit = new Promise<never>((_resolve, reject) => {
     const stopTimer = after(timeout, () => { reject(new WAIT_TIMEOUT(id, timeout)) })
-    const onAbort = (): void => { reject(signal?.reason as Error) }
+    const onAbort = (): void => {
+      const reason: any = signal?.reason // whatever the caller aborted with
+      reject(reason)
+    }
     signal?.addEventListener('abort', onAbort, { once: true })
     release = () => {
       stopTimer()

@@ -41,7 +41,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #reason: unknown
   #ended = false
   #settled = false
-  #whenSettled: { promise: Promise<void>, resolve: () => void } | undefined
+  #whenSettled: { promise: Promise<void>, settle: () => void } | undefined
   #transaction: 'none' | 'open' | 'committed' = 'none'
   /** The refusal of a value by the gate inside of context.transaction(); thrown on by the function, it is final. */
   #refused: unknown = this
@@ -58,10 +58,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
 
   get settled (): Promise<void> {
     if (this.#whenSettled === undefined) {
-      let resolve = (): void => {}
-      const promise = new Promise<void>((done) => { resolve = done })
-      this.#whenSettled = { promise, resolve }
-      if (this.#settled) resolve()
+      let settle = (): void => {}
+      const promise = new Promise<void>((resolve) => { settle = resolve })
+      this.#whenSettled = { promise, settle }
+      if (this.#settled) settle()
     }
     return this.#whenSettled.promise
   }
@@ -161,7 +161,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   /** The function has settled. One that blocked the loop past its timeout has timed out, though no timer could say so. */
   #settle (): void {
     this.#settled = true
-    this.#whenSettled?.resolve()
+    this.#whenSettled?.settle()
     const { timeout } = this.#request
     if (timeout !== null && this.#cause === null && this.#duration() > timeout) this.abort('timeout')
   }
@@ -235,4 +235,3 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     return Math.round((performance.now() - this.#started) * 1000) / 1000
   }
 }
-

@@ -91,7 +91,7 @@ t.test('what would not come back equal is refused, with its path and a remedy', 
     [[new WeakMap()], 'args[0]', /WeakMap/],
     [[Object.setPrototypeOf(new Date(), Object.prototype)], 'args[0]', /Date/],
     [[Object.setPrototypeOf(new Map([[1, 2]]), null)], 'args[0]', /Map/],
-    [[(function () { return arguments })()], 'args[0].length', /not enumerable/] // eslint-disable-line prefer-rest-params
+    [[(function () { return arguments })()], 'args[0].length', /not enumerable/]
   ]
   for (const [args, path, remedy] of cases) {
     const message = refusalOf(args)
@@ -212,8 +212,15 @@ t.test('decode refuses a __proto__ key, however it is spelt, and only a key', as
 
 t.test('any value is refused or comes back as it went in', async (t) => {
   const anything = fc.anything({
-    withBigInt: true, withDate: true, withMap: true, withSet: true, withNullPrototype: true,
-    withObjectString: true, withSparseArray: true, withTypedArray: true, withUnicodeString: true
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withNullPrototype: true,
+    withObjectString: true,
+    withSparseArray: true,
+    withTypedArray: true,
+    withUnicodeString: true
   })
   fc.assert(fc.property(fc.array(anything), (args) => {
     if (refusalOf(args) !== 'accepted') return

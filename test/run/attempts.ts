@@ -19,9 +19,25 @@ export function createLog (enabled: readonly string[] = ['debug', 'info', 'warn'
 
 export function resultFields (fields: Partial<ResultFields> = {}): ResultFields {
   return {
-    id: 'result-1', taskName: 'test.task', status: 'RUNNING', args: [], backend: 'default', queueName: 'default', priority: 0,
-    runAfter: null, enqueuedAt: new Date(0), startedAt: new Date(0), lastAttemptedAt: new Date(0), finishedAt: null,
-    attempts: 1, workerIds: ['w'], errors: [], progress: null, returnValue: null, isDuplicate: false, ...fields
+    id: 'result-1',
+    taskName: 'test.task',
+    status: 'RUNNING',
+    args: [],
+    backend: 'default',
+    queueName: 'default',
+    priority: 0,
+    runAfter: null,
+    enqueuedAt: new Date(0),
+    startedAt: new Date(0),
+    lastAttemptedAt: new Date(0),
+    finishedAt: null,
+    attempts: 1,
+    workerIds: ['w'],
+    errors: [],
+    progress: null,
+    returnValue: null,
+    isDuplicate: false,
+    ...fields
   }
 }
 
