@@ -115,5 +115,6 @@ function channelOf ({ schema, prefix }: Tables): string {
 export function storeError (what: string, error: unknown): Error {
   if (error instanceof Error && typeof (error as { code?: unknown }).code === 'string' && (error as Error & { code: string }).code.startsWith('FST_')) return error
   if (faultOf(error) === 'permanent') debug('could not %s: %O', what, error)
-  return new STORE_UNAVAILABLE(what, describeFault(error))
+  // `fault`: whoever sent several rows in one statement learns whether one of them may be to blame.
+  return Object.defineProperty(new STORE_UNAVAILABLE(what, describeFault(error)), 'fault', { value: faultOf(error) })
 }

@@ -298,6 +298,7 @@ export interface FinishedRow {
   readonly id: string
   /** The status that was written. */
   readonly status: TaskResultStatus
+  /** When it ended; for a retry, when it is due. */
   readonly at: number
   readonly runAfter: number | null
 }

@@ -56,7 +56,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     ),
     taken AS (
       UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
-      FROM picked CROSS JOIN n WHERE r.ctid = picked.place
+      FROM n WHERE r.ctid = ANY (ARRAY(SELECT place FROM picked))
       RETURNING r.*
     ),
     batch AS (

@@ -1,7 +1,8 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
-import { moment, returned } from '../row.js'
+import { moment } from '../row.js'
+import { guardedUpdate } from './guarded.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 
@@ -10,10 +11,25 @@ const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return
  * for ends CANCELLED whatever its attempt led to: `cancel()` has said so.
  */
 export async function finish (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
-  const { dialect } = session
-  const { sql, bindings } = finishStatement(session, worker, endings)
-  const { value: records, tries } = dialect.writesInCtes
-    ? await withEnded(session, worker, sql, bindings, ended)
+  const { rows, tries } = await write(session, worker, endings, ended)
+  if (rows.length === endings.length) return rows
+  // Refused, or missed: changed by somebody else at that very moment (a cancellation), or by a try whose answer was lost.
+  const again = await write(session, worker, without(endings, rows), [])
+  const accepted = [...rows, ...again.rows]
+  if (tries + again.tries === 2 || accepted.length === endings.length) return accepted
+  return [...accepted, ...await findWritten(session, worker, without(endings, accepted))]
+}
+
+/** The same for one row, in a transaction of the task's own; not where it is to be cancelled. */
+export async function finishIn (session: Session, run: Run, worker: string, ending: Ending): Promise<boolean> {
+  const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
+  return (await run(sql, bindings)).length === 1
+}
+
+async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<{ rows: FinishedRow[], tries: number }> {
+  const { sql, bindings } = endingsStatement(session, worker, endings)
+  const { value, tries } = session.dialect.writesInCtes
+    ? await writeAtOnce(session, worker, sql, bindings, ended)
     : ended.length === 0
       ? await session.write('finish tasks', sql, bindings).then(({ rows, tries }) => ({ value: rows, tries }))
       : await session.transact('finish tasks', async (run) => {
@@ -21,42 +37,31 @@ export async function finish (session: Session, worker: string, endings: readonl
         await run(...endClaims(session, worker, ended))
         return finished
       })
-  const accepted = records.map(toFinished)
-  if (tries === 1 || accepted.length === endings.length) return accepted
-  return [...accepted, ...await findWritten(session, worker, endings, accepted)]
+  return { rows: value.map(toFinished), tries }
 }
 
-/** The same for one row, in a transaction of the task's own; not where it is to be cancelled. */
-export async function finishIn (session: Session, run: Run, worker: string, ending: Ending): Promise<boolean> {
-  const { sql, bindings } = finishStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
-  return (await run(sql, bindings)).length === 1
-}
-
-function finishStatement (session: Session, worker: string, endings: readonly Ending[], guard = ''): { sql: string, bindings: unknown[] } {
-  const { dialect, tables } = session
-  const source = dialect.rows(INPUT)
-  // PostgreSQL reads the old row on the right-hand sides, and so does SQLite: `status` in the CASEs is the one asked for.
+function endingsStatement (session: Session, worker: string, endings: readonly Ending[], and = ''): { sql: string, bindings: unknown[] } {
+  const source = session.dialect.rows(INPUT)
   const cancelled = 'r.cancel_at IS NOT NULL'
   const retried = `(i.status = 'READY' AND NOT (${cancelled}))`
-  const sql = `
-    UPDATE ${tables.results} AS r SET
-      status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE i.status END,
-      claimable = ${retried},
-      due = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.due END,
-      run_after = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.run_after END,
-      finished_at = CASE WHEN ${retried} THEN NULL ELSE n.at END,
-      failed_at = CASE WHEN i.status = 'FAILED' AND NOT (${cancelled}) THEN n.at ELSE NULL END,
-      cancel_at = CASE WHEN i.status = 'CANCELLED' THEN coalesce(r.cancel_at, n.at) ELSE r.cancel_at END,
-      return_value = CASE WHEN ${cancelled} THEN NULL ELSE i.return_value END,
-      errors = coalesce(i.errors, r.errors),
-      unique_key = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END
-    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${guard}
-    RETURNING ${returned(dialect, ['id', 'status', 'finished_at', 'run_after'])}, ${dialect.now} AS at`
-  return { sql, bindings: [...source.bind(endings.map(values)), worker] }
+  const set = `
+    status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE i.status END,
+    claimable = ${retried},
+    due = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.due END,
+    run_after = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.run_after END,
+    finished_at = CASE WHEN ${retried} THEN NULL ELSE n.at END,
+    failed_at = CASE WHEN i.status = 'FAILED' AND NOT (${cancelled}) THEN n.at ELSE NULL END,
+    cancel_at = CASE WHEN i.status = 'CANCELLED' THEN coalesce(r.cancel_at, n.at) ELSE r.cancel_at END,
+    return_value = CASE WHEN ${cancelled} THEN NULL ELSE i.return_value END,
+    errors = coalesce(i.errors, r.errors),
+    unique_key = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END`
+  return {
+    sql: guardedUpdate(session, { source, set, and, returning: ['id', 'status', 'finished_at', 'run_after'] }),
+    bindings: [...source.bind(endings.map(values)), worker]
+  }
 }
 
-async function withEnded (session: Session, worker: string, sql: string, bindings: unknown[], ended: readonly number[]): Promise<{ value: Array<Record<string, unknown>>, tries: number }> {
+async function writeAtOnce (session: Session, worker: string, sql: string, bindings: unknown[], ended: readonly number[]): Promise<{ value: Array<Record<string, unknown>>, tries: number }> {
   const { dialect, tables } = session
   // The notifications are sent only where somebody waits at all: the first sub-query is asked once a statement.
   const { rows, tries } = await session.write('finish tasks', `
@@ -72,19 +77,21 @@ export function endClaims ({ dialect, tables }: Session, worker: string, ended: 
   return [`DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')}`, [worker, dialect.list(ended)]]
 }
 
-/** After a fault, rows that were not changed this time may have been changed by the try whose answer was lost. */
-async function findWritten (session: Session, worker: string, endings: readonly Ending[], accepted: readonly FinishedRow[]): Promise<FinishedRow[]> {
+/** After a fault, rows that were not changed may have been changed by the try whose answer was lost: their token stands. */
+async function findWritten (session: Session, worker: string, endings: readonly Ending[]): Promise<FinishedRow[]> {
   const { dialect, tables } = session
-  const known = new Set(accepted.map(({ id }) => id))
-  const missing = endings.filter(({ id }) => !known.has(id))
   const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
   const { rows } = await session.write('finish tasks', `
-    SELECT r.id, r.status, r.finished_at, r.run_after, ${dialect.now} AS at FROM ${source.sql} AS i JOIN ${tables.results} r ON r.id = i.id
-    WHERE r.worker = ? AND r.claim = i.claim AND r.status <> 'RUNNING'`, [...source.bind(missing.map(({ id, claim }) => [id, claim])), worker])
+    SELECT r.id, r.status, r.finished_at, r.run_after FROM ${source.sql} AS i JOIN ${tables.results} r ON r.id = i.id
+    WHERE r.worker = ? AND r.claim = i.claim AND r.status <> 'RUNNING'`, [...source.bind(endings.map(({ id, claim }) => [id, claim])), worker])
   return rows.map(toFinished)
 }
 
-// Kept off the hot path: most endings are successes without errors or delay.
+function without (endings: readonly Ending[], rows: readonly FinishedRow[]): Ending[] {
+  const known = new Set(rows.map(({ id }) => id))
+  return endings.filter(({ id }) => !known.has(id))
+}
+
 function values (ending: Ending): unknown[] {
   return [
     ending.id, ending.claim, ending.status,
@@ -98,7 +105,7 @@ function toFinished (record: Record<string, unknown>): FinishedRow {
   return {
     id: record['id'] as string,
     status: record['status'] as TaskResultStatus,
-    at: moment(record['finished_at']) ?? Number(record['at']),
+    at: Number(record['finished_at'] ?? record['run_after']),
     runAfter: moment(record['run_after'])
   }
 }

@@ -2,6 +2,7 @@ import type { Run, Session } from '../session.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { returned } from '../row.js'
 import { endClaims } from './finish.js'
+import { guardedUpdate } from './guarded.js'
 
 /**
  * What handing a row back changes: READY and due as before, the attempt given back. A row that was to be cancelled ends
@@ -22,16 +23,12 @@ export function handBack (dialect: Dialect): string {
 
 /** Hand rows back uncharged, guarded by their tokens. Answers the ids it changed. */
 export async function release (session: Session, worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {
-  const { dialect, tables } = session
+  const { dialect } = session
   const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
   const { value } = await session.transact('hand tasks back', async (run) => {
     const records = rows.length === 0
       ? []
-      : await run(`
-        UPDATE ${tables.results} AS r SET ${handBack(dialect)}
-        FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-        WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim
-        RETURNING ${returned(dialect, ['id'])}`, [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
+      : await run(guardedUpdate(session, { source, set: handBack(dialect), returning: ['id'] }), [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
     if (ended.length > 0) await run(...endClaims(session, worker, ended))
     return records.map(({ id }) => id as string)
   })

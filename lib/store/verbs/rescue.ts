@@ -1,8 +1,9 @@
 import type { Rescued } from '../store.js'
 import type { Run, Session } from '../session.js'
-import { returned, toRow } from '../row.js'
+import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { QUARANTINE_DEATHS } from '../../core/limits.js'
+import { guardedUpdate } from './guarded.js'
 import { handBack } from './release.js'
 
 /**
@@ -44,7 +45,7 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
       SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.claims}.worker AND w.lease_until > 0
     ) RETURNING worker, claim, started, ids`, [backend])
   const held = lost.flatMap(({ worker, claim, started, ids }) => (JSON.parse(ids as string) as string[])
-    .map((id, index) => ({ id, worker, claim: Number(claim), started: index < Number(started) })))
+    .map((id, index) => ({ id, worker: worker as string, claim: Number(claim), started: index < Number(started) })))
   const charged = await charge(session, run, held.filter(({ started }) => started), crashBudget)
   const released = await giveBack(session, run, held.filter(({ started }) => !started))
   await run(`DELETE FROM ${tables.cancels} WHERE NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.cancels}.worker AND w.lease_until > 0)`)
@@ -52,55 +53,39 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
   return { charged: charged.map(toRow), released }
 }
 
-interface Held { readonly id: string, readonly worker: unknown, readonly claim: number }
-const HELD = [['id', 'uuid'], ['worker', 'text'], ['claim', 'bigint']] as const
-const heldValues = ({ id, worker, claim }: Held): unknown[] => [id, worker, claim]
+interface Held { readonly id: string, readonly worker: string, readonly claim: number }
+const HELD = [['id', 'uuid'], ['worker', 'text'], ['claim', 'bigint'], ['message', 'text'], ['budget', 'int']] as const
 
 /** The attempt died: one death more, an error that says so, and READY again while the crash budget lasts. */
 async function charge (session: Session, run: Run, held: readonly Held[], crashBudget: number): Promise<Array<Record<string, unknown>>> {
   if (held.length === 0) return []
-  const { dialect, tables } = session
+  const { dialect } = session
   const source = dialect.rows(HELD)
   const cancelled = 'r.cancel_at IS NOT NULL'
-  const spent = 'r.deaths + 1 >= ?'
+  const spent = 'r.deaths + 1 >= i.budget'
   const ready = `NOT (${cancelled} OR ${spent})`
-  const [before, after] = new WORKER_LOST('\0').message.split('\0') as [string, string]
   const error = dialect.jsonObject([
-    ['exceptionClass', "'WorkerLost'"], ['message', `${text('?')} || i.worker || ${text('?')}`], ['code', "'FST_TASKS_WORKER_LOST'"],
+    ['exceptionClass', "'WorkerLost'"], ['message', 'i.message'], ['code', "'FST_TASKS_WORKER_LOST'"],
     ['traceback', "''"], ['attempt', 'r.attempts'], ['at', 'n.at']
   ])
-  const sql = `
-    UPDATE ${tables.results} AS r SET
-      status = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${spent} THEN 'FAILED' ELSE 'READY' END,
-      claimable = ${ready},
-      quarantined = r.deaths + 1 >= ${QUARANTINE_DEATHS},
-      deaths = r.deaths + 1,
-      finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
-      failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
-      unique_key = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END,
-      errors = CASE WHEN r.errors IS NULL THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END
-    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
-    RETURNING ${returned(dialect)}`
-  return await run(sql, [
-    crashBudget, crashBudget, crashBudget, crashBudget, crashBudget,
-    before, after, before, after, ...source.bind(held.map(heldValues))
-  ])
-}
-
-function text (sql: string): string {
-  return `CAST(${sql} AS text)`
+  const set = `
+    status = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${spent} THEN 'FAILED' ELSE 'READY' END,
+    claimable = ${ready},
+    quarantined = r.deaths + 1 >= ${QUARANTINE_DEATHS},
+    deaths = r.deaths + 1,
+    finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
+    failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
+    unique_key = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END,
+    errors = CASE WHEN r.errors IS NULL THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END`
+  const values = held.map(({ id, worker, claim }) => [id, worker, claim, new WORKER_LOST(worker).message, crashBudget])
+  return await run(guardedUpdate(session, { source, set, worker: 'i.worker' }), source.bind(values))
 }
 
 async function giveBack (session: Session, run: Run, held: readonly Held[]): Promise<string[]> {
   if (held.length === 0) return []
-  const { dialect, tables } = session
-  const source = dialect.rows(HELD)
-  const records = await run(`
-    UPDATE ${tables.results} AS r SET ${handBack(dialect)}
-    FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = i.worker AND r.claim = i.claim
-    RETURNING ${returned(dialect, ['id'])}`, source.bind(held.map(heldValues)))
+  const source = session.dialect.rows(HELD)
+  const values = held.map(({ id, worker, claim }) => [id, worker, claim, null, null])
+  const records = await run(guardedUpdate(session, { source, set: handBack(session.dialect), worker: 'i.worker', returning: ['id'] }), source.bind(values))
   return records.map(({ id }) => id as string)
 }
 
