@@ -68,6 +68,7 @@ export const OUTAGE_BACKOFF_MIN_MS = 100 // between two tries of a worker whose 
 export const OUTAGE_BACKOFF_MAX_MS = 5_000
 export const RESTART_BACKOFF_MIN_MS = 100 // before a worker process that died is replaced; doubles
 export const RESTART_BACKOFF_MAX_MS = 30_000
+export const RESTART_READY_MAX_MS = 5_000 // of it, for one that had been at work: a bad task must not keep the others waiting
 export const RESTART_HEALTHY_MS = 60_000 // a process that lived this long starts the back-off anew
 
 // Keeping house

@@ -1,0 +1,146 @@
+import type { FastifyInstance } from 'fastify'
+import { hostOf } from '../core/host.js'
+import { OUTAGE_BACKOFF_MAX_MS, OUTAGE_BACKOFF_MIN_MS } from '../core/limits.js'
+import { Backoff } from './backoff.js'
+import { databaseBackend } from './backend.js'
+import { guardProcess } from './exit-guard.js'
+import { settleEstates } from './heir.js'
+import { PIPE_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type SupervisorMessage } from './messages.js'
+import type { CheckedWorkerOptions } from './options.js'
+import { pause } from './pause.js'
+import { Rescuer } from './rescuer.js'
+import type { WorkerRole } from './role.js'
+import { Worker } from './worker.js'
+
+/** Builds the app whose tasks are run; called in each worker process. */
+export type BuildApp = () => FastifyInstance | Promise<FastifyInstance>
+
+/** What this process was started for by a supervisor; null where it was not. Takes the mark away from its own children. */
+export function takeRole (): ChildRole | null {
+  const role = process.env[ROLE_VARIABLE]
+  delete process.env[ROLE_VARIABLE]
+  return role === undefined || process.send === undefined ? null : role as ChildRole
+}
+
+/** The life of a worker process: boot the app, run a worker, close the app, exit. Never returns. */
+export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options: CheckedWorkerOptions): Promise<never> {
+  const supervisor = new SupervisorLine()
+  const { estates, maxTasks } = await supervisor.orders
+  try {
+    const app = await boot(buildApp)
+    guardProcess(app.log)
+    setInterval(() => { void supervisor.send({ type: 'alive' }) }, options.lease / 4).unref()
+    const host = hostOf(app)
+    const backend = databaseBackend(options.backend, host.backend(options.backend))
+    await settleEstates(host, backend, estates)
+    await supervisor.send({ type: 'settled' })
+    if (role === 'heir') {
+      await new Rescuer(host, backend).runOnce()
+    } else {
+      const quarantined = role === 'quarantine'
+      const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined))
+      supervisor.onStop = (now) => { void worker.stop({ now }) }
+      const reason = await worker.run()
+      await supervisor.send({ type: 'ended', started: worker.started, replace: reason === 'stuck' })
+    }
+    // Closing must not hang on what a task left open; the process ends all the same.
+    await Promise.race([app.close(), pause(CLOSE_MS)])
+    return await end(0)
+  } catch (error) {
+    console.error(error)
+    return await end(1)
+  }
+}
+
+const CLOSE_MS = 5_000 // what the app's own onClose hooks get
+const QUARANTINE = { concurrency: 1, batch: true, startupDelay: 0, maxTasks: null } as const
+
+/** The app, ready. A database that is away at the start is waited for. */
+async function boot (buildApp: BuildApp): Promise<FastifyInstance> {
+  const backoff = new Backoff(OUTAGE_BACKOFF_MIN_MS, OUTAGE_BACKOFF_MAX_MS)
+  for (let tries = 1; ; tries++) {
+    let app: FastifyInstance | null = null
+    try {
+      app = await buildApp()
+      await app.ready()
+      return app
+    } catch (error) {
+      await app?.close().catch(() => {})
+      if ((error as { code?: unknown } | null)?.code !== 'FST_TASKS_STORE_UNAVAILABLE') throw error
+      if (tries === 1) say(app, `the worker waits for its database: ${(error as Error).message}`)
+      await pause(backoff.next())
+    }
+  }
+}
+
+/** Through the app's logger where it has one that prints. */
+function say (app: FastifyInstance | null, text: string): void {
+  if (app === null || (app.log as { isLevelEnabled?: (level: string) => boolean }).isLevelEnabled?.('warn') !== true) console.error(`fastify-tasks: ${text}`)
+  else app.log.warn(text)
+}
+
+function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): WorkerRole {
+  return {
+    supervised: true,
+    quarantined,
+    pipe: PIPE_FD,
+    onRegistered: (worker) => { void supervisor.send({ type: 'registered', worker }) },
+    onDeregistered: (worker) => { void supervisor.send({ type: 'deregistered', worker }) },
+    onReady: () => { void supervisor.send({ type: 'ready' }) },
+    onQuarantine: () => { void supervisor.send({ type: 'quarantine' }) },
+    onEstate: (estate) => { void supervisor.send({ type: 'estate', estate }) },
+    die: () => { process.kill(process.pid, 'SIGKILL') }
+  }
+}
+
+/** The line to the supervisor, and the signals that reach this process by themselves. */
+class SupervisorLine {
+  readonly orders: Promise<ChildOrders>
+  #onStop: ((now: boolean) => void) | null = null
+  #stage = 0
+  #signals = 0
+
+  constructor () {
+    let give: (orders: ChildOrders) => void
+    this.orders = new Promise((resolve) => { give = resolve })
+    process.on('message', (message: SupervisorMessage) => {
+      if (message.type === 'orders') give(message.orders)
+      else this.#stop(message.now ? 2 : 1)
+    })
+    // Whoever killed the supervisor meant the worker, and nobody would replace this process or pass a signal on: it ends
+    // as it would have without a supervisor. Its tasks run again within the lease.
+    process.on('disconnect', () => { process.kill(process.pid, 'SIGKILL') })
+    // A terminal sends its signals to all processes of the group, so the supervisor's message may be the second to say so.
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { this.#stop(++this.#signals) })
+  }
+
+  /** Called for the first signal (drain), and for the second (now). */
+  set onStop (listener: (now: boolean) => void) {
+    this.#onStop = listener
+    if (this.#stage > 0) listener(this.#stage > 1)
+  }
+
+  /** Resolves when the message has left. */
+  async send (message: ChildMessage): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (process.connected) process.send?.(message, undefined, undefined, () => { resolve() })
+      else resolve()
+    })
+  }
+
+  #stop (stage: number): void {
+    if (stage <= this.#stage) return
+    this.#stage = stage
+    if (this.#onStop === null) process.exit(0) // not ready yet: nothing is held
+    else this.#onStop(stage > 1)
+  }
+}
+
+/** Exit once what was printed has left. Timers and sockets that tasks left behind hold nothing up. */
+async function end (code: number): Promise<never> {
+  await Promise.all([process.stdout, process.stderr].map(async (stream) => {
+    await Promise.race([new Promise<void>((resolve) => { stream.write('', () => { resolve() }) }), pause(1_000)])
+  }))
+  process.removeAllListeners('disconnect')
+  return process.exit(code)
+}

@@ -1,0 +1,181 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { ClaimedRow, Cursor, LaneHead, Store } from '../store/store.js'
+import type { Claim } from './ledger.js'
+import type { Outage } from './outage.js'
+import { jittered } from './pause.js'
+import type { Session } from './session.js'
+
+/** How many rows to claim now, and how many of them will start at once. */
+export interface Room {
+  readonly limit: number
+  readonly start: number
+}
+
+export interface ClaimerSettings {
+  readonly store: Store
+  readonly backend: string
+  readonly queueName: readonly string[] | null
+  readonly excludeQueues: readonly string[]
+  /** Milliseconds between two looks when nothing wakes the worker. */
+  readonly interval: number
+  /** Take quarantined rows, and no others. */
+  readonly quarantined: () => boolean
+  readonly tasks: () => readonly string[]
+  readonly outage: Outage
+  readonly log: FastifyBaseLogger
+  /** Null where no claim may be made now. */
+  readonly room: () => Room | null
+  readonly session: () => Session | null
+  readonly onRows: (session: Session, claim: Claim, rows: readonly ClaimedRow[]) => void
+  /** A look found less than there was room for. `rows`: how many it did find. */
+  readonly onDry: (rows: number) => void
+}
+
+const TIMER_MAX_MS = 2 ** 31 - 1
+
+/**
+ * Decides when to look for rows, and claims them. It looks when there is room and something suggests that there are
+ * rows: a wake-up, a lane that becomes due, the poll, or a last claim that was full.
+ */
+export class Claimer {
+  readonly #settings: ClaimerSettings
+  readonly #cursors = new Map<string, Cursor>()
+  #timer: NodeJS.Timeout | null = null
+  #busy: Promise<void> | null = null
+  /** The last look found all there was; another is for something to suggest. */
+  #dry = false
+  #again = false
+  #waiting = false
+  #stopped = false
+
+  constructor (settings: ClaimerSettings) {
+    this.#settings = settings
+  }
+
+  /** Something suggests that there are rows. */
+  wake (): void {
+    this.#dry = false
+    if (this.#busy !== null) this.#again = true
+    else this.look()
+  }
+
+  /** There may be room. */
+  look (): void {
+    if (this.#stopped || this.#dry || this.#waiting || this.#busy !== null) return
+    const room = this.#settings.room()
+    const session = this.#settings.session()
+    if (room === null || session === null) return
+    this.#busy = this.#claim(session, room).finally(() => {
+      this.#busy = null
+      if (this.#again) this.#dry = false
+      this.#again = false
+      this.look()
+    })
+  }
+
+  /** Claim from the start of each lane again: what a cursor could have missed is found. */
+  forgetCursors (): void {
+    this.#cursors.clear()
+  }
+
+  /** Rows become due in `milliseconds`. */
+  dueIn (milliseconds: number): void {
+    setTimeout(() => { if (!this.#stopped) this.wake() }, Math.min(milliseconds, TIMER_MAX_MS)).unref()
+  }
+
+  /** Resolves when no claim is under way. */
+  async stop (): Promise<void> {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#busy
+  }
+
+  async #claim (session: Session, room: Room): Promise<void> {
+    const { outage, interval, onDry } = this.#settings
+    try {
+      const { claimed, nextDue } = await this.#look(session, room)
+      outage.over()
+      if (claimed >= room.limit) return
+      this.#dry = true
+      this.#wakeIn(Math.min(jittered(interval), nextDue))
+      onDry(claimed)
+    } catch (error) {
+      this.#waiting = true
+      this.#wakeIn(outage.failed(error, 'ready tasks could not be claimed'))
+    }
+  }
+
+  /** From the highest priority down; lanes of equal priority in one claim, which merges them. */
+  async #look (session: Session, room: Room): Promise<{ claimed: number, nextDue: number }> {
+    const { store, backend, quarantined } = this.#settings
+    const quarantine = quarantined()
+    const { lanes, now } = await store.lanes({ backend, quarantined: quarantine })
+    const wanted = lanes.filter(({ queue }) => this.#takes(queue))
+    const due = wanted.filter((lane) => lane.due <= now).sort((a, b) => b.priority - a.priority)
+    let claimed = 0
+    for (let first = 0; first < due.length && claimed < room.limit;) {
+      const { priority } = due[first] as LaneHead
+      const group = due.filter((lane) => lane.priority === priority)
+      claimed += await this.#claimGroup(session, group, { limit: room.limit - claimed, start: Math.max(0, room.start - claimed) }, quarantine)
+      first += group.length
+    }
+    const nextDue = Math.min(...wanted.filter((lane) => lane.due > now).map((lane) => lane.due - now))
+    return { claimed, nextDue }
+  }
+
+  async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
+    const moved = group.some((lane) => this.#cursors.has(keyOf(lane)))
+    const claimed = await this.#claimLanes(session, group, room, quarantined)
+    if (claimed >= room.limit || !moved) return claimed
+    // Short of what was asked: once more from the start, before rows of a lower priority are taken.
+    for (const lane of group) this.#cursors.delete(keyOf(lane))
+    return claimed + await this.#claimLanes(session, group, { limit: room.limit - claimed, start: Math.max(0, room.start - claimed) }, quarantined)
+  }
+
+  async #claimLanes (session: Session, group: readonly LaneHead[], { limit, start }: Room, quarantined: boolean): Promise<number> {
+    if (this.#stopped || session.lost) return 0
+    const { store, backend, tasks, onRows } = this.#settings
+    const number = session.ledger.ask()
+    let rows: ClaimedRow[]
+    try {
+      rows = await store.claim({
+        worker: session.id,
+        claim: number,
+        backend,
+        lanes: group.map((lane) => ({ queue: lane.queue, priority: lane.priority, after: this.#cursors.get(keyOf(lane)) ?? null })),
+        limit,
+        start,
+        tasks: tasks(),
+        quarantined
+      })
+    } catch (error) {
+      session.ledger.lost(number)
+      throw error
+    }
+    // A full claim has seen its lanes up to the last row it took of each; a short one will look from the start again.
+    if (rows.length === limit) for (const row of rows) this.#cursors.set(keyOf(row), row.cursor)
+    else for (const lane of group) this.#cursors.delete(keyOf(lane))
+    if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
+    else session.ledger.lost(number)
+    return rows.length
+  }
+
+  #takes (queue: string): boolean {
+    const { queueName, excludeQueues } = this.#settings
+    return (queueName === null || queueName.includes(queue)) && !excludeQueues.includes(queue)
+  }
+
+  #wakeIn (milliseconds: number): void {
+    if (this.#stopped) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#waiting = false
+      this.wake()
+    }, Math.min(milliseconds, TIMER_MAX_MS))
+  }
+}
+
+function keyOf ({ queue, priority }: { queue: string, priority: number }): string {
+  return `${priority} ${queue}`
+}

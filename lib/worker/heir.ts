@@ -1,0 +1,21 @@
+import type { DatabaseBackend } from '../backends/database.js'
+import type { TasksHost } from '../core/host.js'
+import type { Estate } from './messages.js'
+
+/**
+ * Settle what workers left behind whose processes are gone: write the endings that had to wait for that, hand back what
+ * was interrupted, and make what died claimable at once, where others would have to wait for its lease to run out.
+ */
+export async function settleEstates (host: TasksHost, backend: DatabaseBackend, estates: readonly Estate[]): Promise<void> {
+  const { store } = backend
+  for (const { worker, endings, died } of estates) {
+    const finished = endings.length === 0 ? [] : await store.finish(worker, endings, [])
+    if (died) await store.renew(worker, { leaseMs: -1, running: 0 }) // over as of now, by the database's clock
+    else await store.deregister(worker)
+    host.log.info({ worker, finished: finished.length, died }, 'what a worker left behind was settled')
+    for (const { id, status } of finished) {
+      const row = host.events.wants(status === 'READY' ? 'onRetried' : 'onFinished', status) ? await store.get(id) : null
+      if (row !== null) host.events.emit(status === 'READY' ? 'onRetried' : 'onFinished', backend.resultOf(await backend.decodeRow(row)))
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { writeSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Ending } from '../store/store.js'
+import { Backoff } from './backoff.js'
+import { Heartbeat } from './heartbeat.js'
+import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
+import { pause } from './pause.js'
+import type { PipeMessage } from './messages.js'
+import { openThreadStore, type ThreadStore } from './thread-store.js'
+
+/** What the thread is started with. */
+export interface KeeperThreadData {
+  readonly store: ThreadStore
+  readonly settings: KeeperSettings
+  readonly memory: SharedArrayBuffer
+  /** A pipe to the supervisor; null where there is none: then a blocked loop is left alone. */
+  readonly pipe: number | null
+}
+
+/** What the thread is told. */
+export type KeeperOrder =
+  | { readonly type: 'watch', readonly id: string, readonly watched: Watched }
+  | { readonly type: 'forget', readonly id: string }
+  | { readonly type: 'stop' }
+
+const { store: origin, settings, memory, pipe } = workerData as KeeperThreadData
+const port = parentPort as NonNullable<typeof parentPort>
+const heartbeat = new Heartbeat(memory)
+const { store, release } = openThreadStore(origin)
+const keeper = new Keeper(store, settings, {
+  report: (report: KeeperReport) => { port.postMessage(report) },
+  held: () => heartbeat.held,
+  guard: pipe === null ? null : { heartbeat, onBlocked: (blockedMs, late) => { endProcess(pipe, blockedMs, late) }, onTick: () => { tick(pipe) } }
+})
+const stopped = new AbortController()
+
+port.on('message', (order: KeeperOrder) => {
+  if (order.type === 'watch') keeper.watched.set(order.id, order.watched)
+  else if (order.type === 'forget') keeper.watched.delete(order.id)
+  else void stop()
+})
+void run()
+
+async function run (): Promise<void> {
+  keeper.connected = false // the loop is watched from the first moment
+  keeper.start()
+  const backoff = new Backoff(50, 1_000)
+  while (!stopped.signal.aborted) {
+    try {
+      await store.open()
+      keeper.connected = true
+      return
+    } catch (error) {
+      port.postMessage({ type: 'failed', message: (error as Error).message } satisfies KeeperReport)
+      await pause(backoff.next(), stopped.signal)
+    }
+  }
+}
+
+async function stop (): Promise<void> {
+  stopped.abort()
+  await keeper.stop()
+  await store.close().catch(() => {})
+  await release()
+  port.close()
+}
+
+const parent = process.ppid
+let sent = 0
+
+/** Tell the supervisor that this process lives, whatever its main loop does; and die with the supervisor. */
+function tick (pipe: number): void {
+  if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
+  const now = performance.now()
+  if (now - sent < settings.leaseMs / 4) return
+  sent = now
+  send(pipe, { type: 'alive' })
+}
+
+/** The supervisor writes what is known once this process is gone, and not before: another may run the task then. */
+function endProcess (pipe: number, blockedMs: number, late: readonly Ending[]): void {
+  send(pipe, { type: 'blocked', worker: settings.worker, blockedMs: Math.round(blockedMs), endings: late })
+  process.kill(process.pid, 'SIGKILL')
+}
+
+/** Synchronous, because this process may have no further moment. */
+function send (pipe: number, message: PipeMessage): void {
+  try {
+    writeSync(pipe, `${JSON.stringify(message)}\n`)
+  } catch {
+    // A full or closed pipe: the supervisor is gone, or will notice the silence.
+  }
+}

@@ -1,0 +1,165 @@
+import type { Ending, Store } from '../store/store.js'
+import { CANCEL_POLL_MS } from '../core/limits.js'
+import { Backoff } from './backoff.js'
+import { beatInterval, type Heartbeat } from './heartbeat.js'
+import { monotonic } from './pause.js'
+
+/** What a keeper is told once. Structured-cloneable but for the heartbeat's class. */
+export interface KeeperSettings {
+  readonly worker: string
+  readonly leaseMs: number
+  readonly maxBlockMs: number
+  /** When the lease was taken, by the monotonic clock: it runs out `leaseMs` later unless it is renewed. */
+  readonly takenAt: number
+}
+
+/** What a keeper tells the worker. */
+export type KeeperReport =
+  /** The lease is held until `leaseMs` after `sentAt` (monotonic). `claims` are those that the store has. */
+  | { readonly type: 'renewed', readonly sentAt: number, readonly claims: readonly number[] }
+  /** Running rows of this worker that are to be cancelled. */
+  | { readonly type: 'cancelled', readonly ids: readonly string[] }
+  /** The lease had run out. */
+  | { readonly type: 'lost' }
+  | { readonly type: 'failed', readonly message: string }
+
+/** An attempt that must not outlive `deadline` (monotonic), and how it ends where its loop is blocked by then. */
+export interface Watched {
+  readonly deadline: number
+  readonly ending: Ending
+}
+
+/** What a keeper does where the main loop stands still; absent for one that runs on that loop itself. */
+export interface Guard {
+  readonly heartbeat: Heartbeat
+  /** The loop has stood still for longer than allowed, or while these attempts passed their limits. */
+  readonly onBlocked: (blockedMs: number, late: readonly Ending[]) => void
+  /** Called at every tick, whatever the database does. */
+  readonly onTick: () => void
+}
+
+/**
+ * Renews a worker's lease and hears of cancellations. Runs in a thread of its own, with a store of its own, so that a
+ * task which blocks the main loop starves nothing; it watches that loop, and what to do about it is the guard's.
+ */
+export class Keeper {
+  readonly watched = new Map<string, Watched>()
+  /** False while the store is not open: then only the loop is watched. */
+  connected = true
+  readonly #store: Store
+  readonly #settings: KeeperSettings
+  readonly #report: (report: KeeperReport) => void
+  readonly #held: () => number
+  readonly #guard: Guard | null
+  readonly #backoff: Backoff
+  #timer: NodeJS.Timeout | null = null
+  #calls = new Set<Promise<void>>()
+  #renewing = false
+  #renewAt: number
+  #polling = false
+  #pollAt = 0
+  #heldUntil: number
+  #lost = false
+  #lastTick = 0
+  #lastCount = -1
+  #lastBeat = 0
+
+  constructor (store: Store, settings: KeeperSettings, { report, held, guard }: { report: (report: KeeperReport) => void, held: () => number, guard: Guard | null }) {
+    this.#store = store
+    this.#settings = settings
+    this.#report = report
+    this.#held = held
+    this.#guard = guard
+    this.#heldUntil = settings.takenAt + settings.leaseMs
+    this.#renewAt = settings.takenAt + settings.leaseMs / 3
+    this.#backoff = new Backoff(Math.min(100, settings.leaseMs / 10), Math.min(1_000, settings.leaseMs / 5))
+  }
+
+  /** Milliseconds between two looks at the clock. */
+  get tickMs (): number {
+    return Math.min(100, Math.max(10, this.#settings.leaseMs / 30))
+  }
+
+  start (): void {
+    const now = monotonic()
+    this.#lastTick = now
+    this.#lastBeat = now
+    this.#timer = setInterval(() => { this.#tick() }, this.tickMs)
+  }
+
+  /** Resolves when no call is under way. */
+  async stop (): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+    await Promise.all(this.#calls)
+  }
+
+  #tick (): void {
+    const now = monotonic()
+    if (this.#guard !== null) this.#watchLoop(now, this.#guard)
+    this.#lastTick = now
+    if (this.#lost || !this.connected) return
+    if (!this.#renewing && now >= this.#renewAt) this.#call(this.#renew(now))
+    if (!this.#polling && now >= this.#pollAt && this.#held() > 0) this.#call(this.#poll(now))
+  }
+
+  #call (call: Promise<void>): void {
+    this.#calls.add(call)
+    void call.finally(() => { this.#calls.delete(call) })
+  }
+
+  async #renew (sentAt: number): Promise<void> {
+    const { worker, leaseMs } = this.#settings
+    this.#renewing = true
+    try {
+      const renewal = await this.#store.renew(worker, { leaseMs, running: this.#held() })
+      if (!renewal.held) {
+        this.#lost = true
+        this.#report({ type: 'lost' })
+        return
+      }
+      this.#heldUntil = sentAt + leaseMs
+      this.#renewAt = sentAt + leaseMs / 3
+      this.#backoff.reset()
+      this.#report({ type: 'renewed', sentAt, claims: renewal.claims })
+      if (renewal.cancelled.length > 0) this.#report({ type: 'cancelled', ids: renewal.cancelled })
+    } catch (error) {
+      this.#renewAt = monotonic() + this.#backoff.next()
+      this.#report({ type: 'failed', message: (error as Error).message })
+    } finally {
+      this.#renewing = false
+    }
+  }
+
+  async #poll (now: number): Promise<void> {
+    this.#polling = true
+    this.#pollAt = now + CANCEL_POLL_MS
+    try {
+      const ids = await this.#store.cancelled(this.#settings.worker)
+      if (ids.length > 0) this.#report({ type: 'cancelled', ids })
+    } catch {
+      // The renewal meets the same database, and reports it.
+    } finally {
+      this.#polling = false
+    }
+  }
+
+  #watchLoop (now: number, guard: Guard): void {
+    guard.onTick()
+    const { maxBlockMs, leaseMs } = this.#settings
+    // After a pause of the whole process the loop gets its time anew: it stood still because we all did.
+    const paused = now - this.#lastTick > Math.max(5 * this.tickMs, 500)
+    const count = guard.heartbeat.count
+    if (count !== this.#lastCount || paused) {
+      this.#lastCount = count
+      this.#lastBeat = now
+      return
+    }
+    const blockedMs = now - this.#lastBeat
+    if (blockedMs < 3 * beatInterval(maxBlockMs)) return
+    const late = [...this.watched.values()].filter(({ deadline }) => deadline <= now).map(({ ending }) => ending)
+    // A loop that stands still cannot abort its attempts when the database is out of reach, either.
+    const leaseEnds = now >= this.#heldUntil - leaseMs / 10
+    if (late.length > 0 || leaseEnds || blockedMs >= maxBlockMs) guard.onBlocked(blockedMs, late)
+  }
+}

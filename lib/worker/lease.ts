@@ -1,0 +1,154 @@
+import { Worker as Thread } from 'node:worker_threads'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Store } from '../store/store.js'
+import { beatInterval, Heartbeat } from './heartbeat.js'
+import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
+import type { KeeperOrder, KeeperThreadData } from './keeper-thread.js'
+import { monotonic, settledWithin } from './pause.js'
+import type { ThreadStore } from './thread-store.js'
+
+export interface LeaseSettings {
+  readonly store: Store
+  /** For the keeper's thread; null: the lease is renewed on the main loop. */
+  readonly origin: ThreadStore | null
+  readonly worker: string
+  readonly leaseMs: number
+  readonly maxBlockMs: number
+  /** Monotonic: when the registration was sent. */
+  readonly takenAt: number
+  /** The supervisor's pipe; null: nobody replaces this process, so it is not ended. */
+  readonly pipe: number | null
+  readonly log: FastifyBaseLogger
+  readonly onClaims: (claims: readonly number[]) => void
+  readonly onCancelled: (ids: readonly string[]) => void
+  /** Attempts must end now: the lease runs out in `marginMs`, or has run out. Called once. */
+  readonly onLost: (marginMs: number) => void
+}
+
+const THREAD_STOP_MS = 2_000 // what a keeper gets to close its connections
+
+/**
+ * A worker's lease as its main loop sees it: held until a moment by the monotonic clock, counted from when the last
+ * renewal that succeeded was sent. It gives up early enough for attempts to end before the lease can have run out.
+ */
+export class Lease {
+  readonly #settings: LeaseSettings
+  readonly #heartbeat = new Heartbeat()
+  #thread: Thread | null = null
+  #keeper: Keeper | null = null
+  #beat: NodeJS.Timeout | null = null
+  #deadline: NodeJS.Timeout | null = null
+  #heldUntil: number
+  #over = false
+
+  constructor (settings: LeaseSettings) {
+    this.#settings = settings
+    this.#heldUntil = settings.takenAt + settings.leaseMs
+  }
+
+  /** Monotonic. */
+  get heldUntil (): number {
+    return this.#heldUntil
+  }
+
+  /** True where a blocked loop is ended from outside, so that it must be known how its attempts end. */
+  get guarded (): boolean {
+    return this.#settings.pipe !== null && this.#thread !== null
+  }
+
+  start (): void {
+    const { origin, maxBlockMs } = this.#settings
+    if (origin === null) this.#keepHere()
+    else this.#keepInThread(origin)
+    this.#beat = setInterval(() => { this.#heartbeat.beat() }, beatInterval(maxBlockMs))
+    this.#await()
+  }
+
+  /** Rows claimed, running and buffered: cancellations are asked for while there are any. */
+  hold (rows: number): void {
+    this.#heartbeat.held = rows
+  }
+
+  /** An attempt with a limit has begun: where the loop is blocked beyond it, this is how it ends. */
+  watch (id: string, watched: Watched): void {
+    if (this.guarded) this.#thread?.postMessage({ type: 'watch', id, watched } satisfies KeeperOrder)
+  }
+
+  forget (id: string): void {
+    this.#thread?.postMessage({ type: 'forget', id } satisfies KeeperOrder)
+  }
+
+  async stop (): Promise<void> {
+    this.#over = true
+    if (this.#deadline !== null) clearTimeout(this.#deadline)
+    if (this.#beat !== null) clearInterval(this.#beat)
+    await this.#keeper?.stop()
+    const thread = this.#thread
+    if (thread === null) return
+    const gone = new Promise((resolve) => { thread.once('exit', resolve) })
+    thread.postMessage({ type: 'stop' } satisfies KeeperOrder)
+    if (!await settledWithin(gone, THREAD_STOP_MS)) await thread.terminate()
+    this.#thread = null
+  }
+
+  #keeperSettings (): KeeperSettings {
+    const { worker, leaseMs, maxBlockMs } = this.#settings
+    return { worker, leaseMs, maxBlockMs, takenAt: this.#heldUntil - leaseMs }
+  }
+
+  #keepHere (): void {
+    this.#keeper = new Keeper(this.#settings.store, this.#keeperSettings(), {
+      report: (report) => { this.#hear(report) },
+      held: () => this.#heartbeat.held,
+      guard: null
+    })
+    this.#keeper.start()
+  }
+
+  #keepInThread (store: ThreadStore): void {
+    const data: KeeperThreadData = { store, settings: this.#keeperSettings(), memory: this.#heartbeat.memory, pipe: this.#settings.pipe }
+    // No flags of the app: the thread runs no code of the app.
+    const thread = new Thread(new URL('./keeper-thread.js', import.meta.url), { workerData: data, execArgv: [], name: 'fastify-tasks keeper' })
+    thread.on('message', (report: KeeperReport) => { this.#hear(report) })
+    thread.once('error', (error) => { this.#settings.log.error({ err: error }, "the keeper's thread failed; starting another") })
+    thread.once('exit', () => {
+      if (this.#over || this.#thread !== thread) return
+      this.#thread = null
+      setTimeout(() => { if (!this.#over && this.#thread === null) this.#keepInThread(store) }, this.#settings.leaseMs / 10).unref()
+    })
+    this.#thread = thread
+  }
+
+  #hear (report: KeeperReport): void {
+    if (this.#over) return
+    const { leaseMs, onClaims, onCancelled, log, worker } = this.#settings
+    switch (report.type) {
+      case 'renewed':
+        this.#heldUntil = report.sentAt + leaseMs
+        this.#await()
+        if (report.claims.length > 0) onClaims(report.claims)
+        break
+      case 'cancelled': onCancelled(report.ids); break
+      case 'lost': this.#lose(0); break
+      case 'failed': log.warn({ worker, reason: report.message, heldForMs: Math.round(this.#heldUntil - monotonic()) }, 'the lease could not be renewed')
+    }
+  }
+
+  /** A sixth of the lease is for attempts to hear of it and settle. */
+  #await (): void {
+    if (this.#deadline !== null) clearTimeout(this.#deadline)
+    const marginMs = this.#settings.leaseMs / 6
+    this.#deadline = setTimeout(() => {
+      // The loop itself may be late, with a renewal's report still unread behind it.
+      setImmediate(() => {
+        if (this.#over || monotonic() < this.#heldUntil - marginMs) return
+        this.#lose(Math.max(0, this.#heldUntil - monotonic()))
+      })
+    }, Math.min(Math.max(0, this.#heldUntil - marginMs - monotonic()), 2 ** 31 - 1))
+  }
+
+  #lose (marginMs: number): void {
+    this.#over = true
+    this.#settings.onLost(marginMs)
+  }
+}

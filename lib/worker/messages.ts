@@ -1,0 +1,66 @@
+import type { Ending } from '../store/store.js'
+
+/** What a worker process is for. */
+export type ChildRole =
+  /** Runs tasks. */
+  | 'worker'
+  /** Runs quarantined tasks, one at a time, until there are none. */
+  | 'quarantine'
+  /** Settles estates and ends. */
+  | 'heir'
+
+/** What a worker that is gone has left behind. */
+export interface Estate {
+  /** Its id. */
+  readonly worker: string
+  /** Endings of attempts that had not settled while the process lived. */
+  readonly endings: readonly Ending[]
+  /**
+   * True where it died in the middle of things: what it was running is charged with the death. False where it was ended
+   * on purpose: what it still holds is handed back uncharged.
+   */
+  readonly died: boolean
+}
+
+/** What the supervisor tells a worker process at its start. */
+export interface ChildOrders {
+  readonly estates: readonly Estate[]
+  /** Attempts it may start; null for no limit. */
+  readonly maxTasks: number | null
+}
+
+/** From a worker process to its supervisor, over IPC. */
+export type ChildMessage =
+  /** The estates it was given are settled. */
+  | { readonly type: 'settled' }
+  /** The app is up and the worker claims. */
+  | { readonly type: 'ready' }
+  /** It works under this id from now on. */
+  | { readonly type: 'registered', readonly worker: string }
+  /** It holds nothing under this id any more. */
+  | { readonly type: 'deregistered', readonly worker: string }
+  /** It ends and leaves attempts behind that have not settled. */
+  | { readonly type: 'estate', readonly estate: Estate }
+  /** Its main loop turns. */
+  | { readonly type: 'alive' }
+  /** There are quarantined tasks to be run. */
+  | { readonly type: 'quarantine' }
+  /** It has ended in order. `replace`: because of an attempt that would not settle; another is to take its place. */
+  | { readonly type: 'ended', readonly started: number, readonly replace: boolean }
+
+/** From the supervisor to a worker process, over IPC. */
+export type SupervisorMessage =
+  /** The first one. */
+  | { readonly type: 'orders', readonly orders: ChildOrders }
+  | { readonly type: 'stop', readonly now: boolean }
+
+/** From the keeper's thread to the supervisor, over a pipe: written without the main loop. */
+export type PipeMessage =
+  | { readonly type: 'alive' }
+  /** It kills its process because the main loop stands still. */
+  | { readonly type: 'blocked', readonly worker: string, readonly blockedMs: number, readonly endings: readonly Ending[] }
+
+/** The environment variable that makes a process a worker process of a supervisor, by its role; taken out at its start. */
+export const ROLE_VARIABLE = 'FASTIFY_TASKS_WORKER_ROLE'
+/** File descriptor of the pipe, behind stdin, stdout, stderr and the IPC channel. */
+export const PIPE_FD = 4

@@ -1,0 +1,173 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { ClaimedRow, Ending, FinishedRow, Store } from '../store/store.js'
+import { CLAIM_LOST, INVALID_RESULT } from '../core/errors.js'
+import { FINISH_ROWS_MAX } from '../core/limits.js'
+import { describeFailure } from '../core/failure.js'
+import { withError } from '../core/retry.js'
+import type { Claim, Ledger } from './ledger.js'
+import type { Outage } from './outage.js'
+import { pause, settledWithin } from './pause.js'
+
+/** One row whose end is to be written. */
+export interface Report {
+  readonly row: ClaimedRow
+  readonly claim: Claim
+  /** Null: hand it back, uncharged. */
+  readonly ending: Ending | null
+  /** Called once the store has accepted it, not where it was refused. Null for a row that was handed back. */
+  readonly written?: (finished: FinishedRow | null) => void
+  /** How often the database refused just this one. */
+  readonly strikes?: number
+}
+
+export interface ReporterSettings {
+  readonly store: Store
+  /** Id of the worker that holds the claims. */
+  readonly worker: string
+  readonly ledger: Ledger
+  readonly log: FastifyBaseLogger
+  readonly outage: Outage
+  /** Called when everything reported so far is written. */
+  readonly onIdle: () => void
+}
+
+// Tries after which a row that alone is refused again and again, while others pass, is given up.
+const STRIKES_MAX = 3
+
+/**
+ * Writes endings and hands rows back, by group commit: while one write is under way, what comes meets in the next. No
+ * delay when idle, full batches under load. Goes on through an outage until it is told to give up.
+ */
+export class Reporter {
+  readonly #settings: ReporterSettings
+  readonly #giveUp = new AbortController()
+  #queue: Report[] = []
+  #settled = false
+  #flush: Promise<void> | null = null
+  #refused = 0
+
+  constructor (settings: ReporterSettings) {
+    this.#settings = settings
+  }
+
+  /** Rows waiting to be written. */
+  get waiting (): number {
+    return this.#queue.length
+  }
+
+  get idle (): boolean {
+    return this.#flush === null
+  }
+
+  /** Writes that were refused because the token no longer held. */
+  get refused (): number {
+    return this.#refused
+  }
+
+  report (report: Report): void {
+    this.#queue.push(report)
+    this.#start()
+  }
+
+  /** The row's end is written already, by its own transaction. */
+  settle (claim: Claim): void {
+    claim.left -= 1
+    this.#settled = true
+    this.#start()
+  }
+
+  /** Hand back all rows of claims whose reply was lost. */
+  async releaseClaims (claims: readonly number[]): Promise<void> {
+    const { store, worker, log } = this.#settings
+    const released = await store.releaseClaims(worker, claims)
+    if (released.length > 0) log.warn({ worker, claims, released: released.length }, 'tasks of a claim whose answer was lost were handed back')
+  }
+
+  /** True once all is written; false where it is not within `milliseconds`, and is given up. */
+  async drain (milliseconds: number, signal?: AbortSignal): Promise<boolean> {
+    if (this.#flush === null || await settledWithin(this.#flush, milliseconds, signal)) return true
+    this.#giveUp.abort()
+    await settledWithin(this.#flush, 1_000)
+    return false
+  }
+
+  #start (): void {
+    this.#flush ??= new Promise<void>((resolve) => {
+      // One turn of the loop later, so that attempts that end together are written together.
+      setImmediate(() => {
+        void this.#run().then(() => {
+          this.#flush = null
+          resolve()
+          this.#settings.onIdle()
+        })
+      })
+    })
+  }
+
+  async #run (): Promise<void> {
+    const { outage, log, worker } = this.#settings
+    let alone = false
+    while ((this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted) {
+      const batch: Report[] = this.#queue.splice(0, alone ? 1 : FINISH_ROWS_MAX)
+      this.#settled = false
+      try {
+        await this.#write(batch)
+        outage.over()
+        alone = false
+      } catch (error) {
+        const wait = outage.failed(error, 'endings of tasks could not be written')
+        this.#queue.push(...alone ? await this.#judge(batch) : batch)
+        this.#settled = true
+        // One row may spoil a batch: the next try is with one alone.
+        alone = batch.length > 1
+        await pause(wait, this.#giveUp.signal)
+      }
+    }
+    if (this.#queue.length === 0) return
+    log.error({ worker, ids: this.#queue.map(({ row }) => row.id) }, 'endings could not be written: the tasks will be taken back when the lease has run out')
+    this.#queue = []
+  }
+
+  async #write (batch: readonly Report[]): Promise<void> {
+    const { store, worker, ledger } = this.#settings
+    const endings: Report[] = []
+    const releases: Report[] = []
+    for (const report of batch) (report.ending === null ? releases : endings).push(report)
+    const claims = batch.map(({ claim }) => claim)
+    const ended = ledger.endedWith(claims)
+    // What ends a claim goes with the last of the two writes.
+    const released = releases.length > 0 || endings.length === 0
+      ? await store.release(worker, releases.map(({ row }) => ({ id: row.id, claim: row.claim })), endings.length > 0 ? [] : ended)
+      : []
+    const finished = endings.length > 0 ? await store.finish(worker, endings.map(({ ending }) => ending as Ending), ended) : []
+    ledger.written(claims, ended)
+    this.#tell(releases, new Map(released.map((id) => [id, null])))
+    this.#tell(endings, new Map(finished.map((row) => [row.id, row])))
+  }
+
+  #tell (reports: readonly Report[], accepted: ReadonlyMap<string, FinishedRow | null>): void {
+    for (const { row, ending, written } of reports) {
+      const finished = accepted.get(row.id)
+      if (finished !== undefined) { written?.(finished); continue }
+      this.#refused += 1
+      this.#settings.log.warn({ err: new CLAIM_LOST(row.id), id: row.id, task: row.task, worker: this.#settings.worker, write: ending?.status ?? 'release' }, 'a write was refused: the claim is lost')
+    }
+  }
+
+  /**
+   * What is to be tried again after a row failed alone: the row as it is, unless the database answers and refuses just
+   * this one. Then its return value is at fault (a serializer may have made what the database cannot hold), and the
+   * task has failed.
+   */
+  async #judge (batch: readonly Report[]): Promise<readonly Report[]> {
+    const [report] = batch
+    if (report === undefined || report.ending === null || !await this.#settings.store.ping().then(() => true, () => false)) return batch
+    const strikes = (report.strikes ?? 0) + 1
+    if (strikes < STRIKES_MAX) return [{ ...report, strikes }]
+    const { row, ending } = report
+    this.#settings.log.error({ id: row.id, task: row.task }, 'the database refuses the ending of this task')
+    if (ending.status !== 'SUCCESSFUL') return []
+    const failure = describeFailure(new INVALID_RESULT('the database refuses it'), row.attempts, Date.now())
+    return [{ ...report, strikes: 0, ending: { id: row.id, claim: row.claim, status: 'FAILED', errors: withError(row.errors, failure) } }]
+  }
+}

@@ -1,0 +1,33 @@
+import type { Estate } from './messages.js'
+
+/** What a worker can ask of the process that it runs in. */
+export interface WorkerRole {
+  /** True where a supervisor replaces this process: then it may be given up. */
+  readonly supervised: boolean
+  /** True where it is to run quarantined tasks, and no others. */
+  readonly quarantined: boolean
+  /** The supervisor's pipe for the keeper's thread; null where there is none. */
+  readonly pipe: number | null
+  onRegistered (worker: string): void
+  onDeregistered (worker: string): void
+  onReady (): void
+  /** Quarantined tasks wait for a process of their own. */
+  onQuarantine (): void
+  /** The process ends and leaves this to be settled when it is gone. */
+  onEstate (estate: Estate): void
+  /** End the process at once: what it runs may be somebody else's by now. */
+  die (): void
+}
+
+/** A worker inside somebody else's process, such as a server: it ends nothing but itself. */
+export const EMBEDDED: WorkerRole = Object.freeze({
+  supervised: false,
+  quarantined: false,
+  pipe: null,
+  onRegistered: () => {},
+  onDeregistered: () => {},
+  onReady: () => {},
+  onQuarantine: () => {},
+  onEstate: () => {},
+  die: () => {}
+})

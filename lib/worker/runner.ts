@@ -1,0 +1,220 @@
+import type { TaskError, ResultFields } from '../core/result.js'
+import type { AnyTask } from '../core/task.js'
+import type { ClaimedRow, Ending, FinishedRow, StoredError } from '../store/store.js'
+import type { AbortCause, Outcome } from '../run/outcome.js'
+import type { RunningAttempt } from '../run/attempt.js'
+import type { TasksHost } from '../core/host.js'
+import { fieldsOf } from '../backends/codec.js'
+import type { DatabaseBackend } from '../backends/database.js'
+import { CLAIM_LOST, TIMEOUT } from '../core/errors.js'
+import { isFinishedStatus } from '../core/status.js'
+import { describeFailure } from '../core/failure.js'
+import { decide, type Decidable } from '../core/retry.js'
+import { checkStoredArguments } from '../core/schema.js'
+import { runAttempt } from '../run/executor.js'
+import type { Entry } from './buffer.js'
+import type { Pace } from './pace.js'
+import { monotonic } from './pause.js'
+import type { Session } from './session.js'
+import { commitWith } from './transaction.js'
+
+/** A claimed row that was started. */
+export interface Run {
+  readonly row: ClaimedRow
+  readonly entry: Entry
+  readonly session: Session
+  /** Null while the arguments are being decoded, and where they could not be. */
+  attempt: RunningAttempt | null
+  /** Asked for before the attempt had begun. */
+  aborted: AbortCause | null
+  /** Of an attempt that ignores its signal: what to write once it has settled; 'release' to hand it back. */
+  held: Ending | 'release' | null
+  /** It has an outcome and has not settled. */
+  stuck: boolean
+  /** The keeper knows its limits. */
+  watched: boolean
+}
+
+export interface RunnerSettings {
+  readonly host: TasksHost
+  readonly backend: DatabaseBackend
+  readonly pace: Pace
+  /** The attempt has settled: its slot is free. */
+  readonly onFree: (run: Run) => void
+  /** The attempt has an outcome, and goes on running all the same. */
+  readonly onStuck: (run: Run) => void
+}
+
+/** Runs claimed rows: from a row to an outcome, and from that to what is written and told. */
+export class Runner {
+  readonly #settings: RunnerSettings
+
+  constructor (settings: RunnerSettings) {
+    this.#settings = settings
+  }
+
+  start (entry: Entry): Run {
+    const { row, session } = entry
+    const run: Run = { row, entry, session, attempt: null, aborted: null, held: null, stuck: false, watched: false }
+    let fields: ResultFields | Promise<ResultFields>
+    try {
+      fields = this.#settings.backend.decodeRow(row)
+    } catch (error) {
+      fields = Promise.reject(error)
+    }
+    if (!(fields instanceof Promise)) this.#begin(run, fields)
+    else fields.then((decoded) => { this.#begin(run, decoded) }, (error: unknown) => { this.#refuse(run, error, fieldsOf(row, { args: [], progress: null, returnValue: null })) })
+    return run
+  }
+
+  abort (run: Run, cause: AbortCause): void {
+    run.aborted = cause
+    run.attempt?.abort(cause)
+  }
+
+  #begin (run: Run, fields: ResultFields): void {
+    const { host, backend } = this.#settings
+    const { row, session } = run
+    const task = host.registry.get(row.task)
+    // The claim asked for known names only; a task cannot be taken off again.
+    if (task === null || run.aborted !== null) return this.#release(run)
+    const result = backend.resultOf(fields)
+    try {
+      checkStoredArguments(task, fields.args)
+    } catch (error) {
+      return this.#refuse(run, error, fields)
+    }
+    const { timeout, timeoutGrace } = backend.rulesOf(task, row)
+    host.events.emit('onStarted', result)
+    run.attempt = runAttempt({
+      app: host.app,
+      task,
+      args: fields.args,
+      taskResult: result,
+      attempt: row.attempts,
+      log: host.log,
+      timeout,
+      timeoutGrace,
+      maxResultBytes: backend.maxResultBytes,
+      maxDepth: backend.maxDepth,
+      encode: backend.encode,
+      progress: async (text) => { await this.#progress(run, text) },
+      transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode)
+    })
+    if (timeout !== null) this.#watch(run, task, timeout, timeoutGrace)
+    void run.attempt.outcome.then((outcome) => { this.#ended(run, task, fields, outcome) })
+  }
+
+  /** How it ends where the loop is blocked beyond its limits: decided now, since nothing can be decided then. */
+  #watch (run: Run, task: AnyTask, timeout: number, grace: number): void {
+    const { row, session } = run
+    if (!session.lease.guarded) return
+    run.watched = true
+    const error = new TIMEOUT(task.name, timeout)
+    const failure = describeFailure(error, row.attempts, Date.now() + timeout + grace)
+    session.lease.watch(row.id, { deadline: monotonic() + timeout + grace, ending: this.#decide(run, task, { kind: 'failed', error, failure, final: false, durationMs: timeout + grace }) })
+  }
+
+  #ended (run: Run, task: AnyTask, fields: ResultFields, outcome: Outcome): void {
+    const { pace, onFree, onStuck } = this.#settings
+    const attempt = run.attempt as RunningAttempt
+    run.stuck = !attempt.isSettled && outcome.kind !== 'committed'
+    if (outcome.kind === 'committed') {
+      run.session.reporter.settle(run.entry.claim)
+      void this.#tellStored(run.row, outcome.durationMs)
+    } else {
+      const ending = outcome.kind === 'interrupted' ? null : this.#decide(run, task, outcome)
+      // An ending may be written while the attempt runs on: nobody runs the task again. What puts it back may not.
+      if (run.stuck && (ending === null || ending.status === 'READY')) run.held = ending ?? 'release'
+      else this.#report(run, fields, ending, outcome)
+      if (run.held !== null) void attempt.settled.then(() => { if (run.held !== null) this.#report(run, fields, ending, outcome) })
+    }
+    const free = (): void => {
+      if (run.watched) run.session.lease.forget(run.row.id)
+      run.stuck = false
+      onFree(run)
+    }
+    pace.add(outcome.durationMs)
+    if (attempt.isSettled) return free()
+    if (run.stuck) onStuck(run)
+    void attempt.settled.then(free)
+  }
+
+  #decide (run: Run, task: AnyTask, outcome: Decidable): Ending {
+    const { row } = run
+    const { retry } = this.#settings.backend.rulesOf(task, row)
+    const decision = decide(outcome, { retry, attempts: row.attempts - row.priorAttempts, deaths: row.deaths, errors: row.errors })
+    return { id: row.id, claim: row.claim, ...decision }
+  }
+
+  #report (run: Run, fields: ResultFields, ending: Ending | null, outcome: Outcome): void {
+    run.held = null
+    const { row, entry, session } = run
+    session.reporter.report({
+      row,
+      claim: entry.claim,
+      ending,
+      written: (finished) => {
+        if (ending === null) void this.#tellStored(row) // handed back: it may have been cancelled meanwhile
+        else this.#tell(fields, ending, outcome, finished as FinishedRow)
+      }
+    })
+  }
+
+  #tell (fields: ResultFields, ending: Ending, outcome: Outcome, finished: FinishedRow): void {
+    const { host: { events }, backend } = this.#settings
+    const name = finished.status === 'READY' ? 'onRetried' : 'onFinished'
+    if (!events.wants(name, finished.status)) return
+    const result = backend.resultOf(Object.freeze({
+      ...fields,
+      status: finished.status,
+      finishedAt: finished.status === 'READY' ? null : new Date(finished.at),
+      runAfter: finished.runAfter === null ? null : new Date(finished.runAfter),
+      returnValue: finished.status === 'SUCCESSFUL' && outcome.kind === 'returned' ? outcome.value ?? null : null,
+      errors: 'errors' in ending ? ending.errors.map(toTaskError) : fields.errors
+    }))
+    events.emit(name, result, { durationMs: outcome.durationMs, ...(ending.status === 'READY' && { delay: ending.delay }) })
+  }
+
+  /** Tell of an ending that the store has made of its own, or inside the task's transaction. */
+  async #tellStored (row: ClaimedRow, durationMs?: number): Promise<void> {
+    const { host: { events, log }, backend } = this.#settings
+    try {
+      const stored = events.wants('onFinished') || events.wants('onFinished', 'CANCELLED') ? await backend.store.get(row.id) : null
+      if (stored === null || !isFinishedStatus(stored.status)) return
+      events.emit('onFinished', backend.resultOf(await backend.decodeRow(stored)), { durationMs })
+    } catch (error) {
+      log.warn({ err: error, id: row.id }, 'a task has ended, but its result could not be read for onFinished')
+    }
+  }
+
+  /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */
+  #refuse (run: Run, error: unknown, fields: ResultFields): void {
+    if (run.aborted !== null) return this.#release(run)
+    const { row } = run
+    const outcome: Outcome = { kind: 'failed', error, failure: describeFailure(error, row.attempts, Date.now()), final: true, durationMs: 0 }
+    const decision = decide(outcome, { retry: undefined, attempts: row.attempts, deaths: row.deaths, errors: row.errors })
+    this.#settings.host.events.emit('onStarted', this.#settings.backend.resultOf(fields))
+    this.#report(run, fields, { id: row.id, claim: row.claim, ...decision }, outcome)
+    queueMicrotask(() => { this.#settings.onFree(run) }) // after start() has returned the run
+  }
+
+  /** Hand back a row that was claimed and not started. */
+  release ({ row, claim, session }: Entry, cancelled: boolean): void {
+    session.reporter.report({ row, claim, ending: null, ...(cancelled && { written: () => { void this.#tellStored(row) } }) })
+  }
+
+  #release (run: Run): void {
+    this.release(run.entry, run.aborted === 'cancelled')
+    queueMicrotask(() => { this.#settings.onFree(run) }) // after start() has returned the run
+  }
+
+  async #progress (run: Run, text: string): Promise<void> {
+    const { store } = this.#settings.backend
+    if (!await store.progress(run.session.id, { id: run.row.id, claim: run.row.claim }, text)) throw new CLAIM_LOST(run.row.id)
+  }
+}
+
+function toTaskError ({ at, ...error }: StoredError): TaskError {
+  return { ...error, at: new Date(at) }
+}

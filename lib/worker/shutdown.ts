@@ -1,0 +1,80 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Ending } from '../store/store.js'
+import type { Claimer } from './claimer.js'
+import { pause } from './pause.js'
+import type { WorkerRole } from './role.js'
+import type { Session } from './session.js'
+import type { Slots } from './slots.js'
+import type { EndReason } from './worker.js'
+
+export interface Shutdown {
+  readonly reason: EndReason
+  readonly claimer: Claimer
+  readonly slots: Slots
+  readonly sessions: ReadonlySet<Session>
+  readonly role: WorkerRole
+  readonly log: FastifyBaseLogger
+  /** What running attempts get before they are aborted. */
+  readonly graceMs: number
+  /** Aborted: no grace. */
+  readonly now: AbortSignal
+}
+
+const HURRY_MS = 500 // what attempts get to settle after a second signal
+const LAST_WRITES_MS = 10_000 // what the last endings get where the database is away
+
+/**
+ * Stop in order: claim nothing more, hand back what is buffered, let attempts end, abort the rest and hand them back.
+ * The lease is renewed and cancellations are heard until the last write.
+ */
+export async function stopWorker (shutdown: Shutdown): Promise<void> {
+  const { reason, claimer, slots, sessions, role, log, graceMs, now } = shutdown
+  slots.close()
+  await claimer.stop()
+  slots.close() // a claim that was under way may have brought rows
+  if (reason !== 'stuck' && slots.runs.size > 0) {
+    log.info({ running: slots.runs.size, graceMs: now.aborted ? 0 : graceMs }, 'waiting for running attempts')
+    await until(() => settled(slots), graceMs, now)
+    if (!settled(slots)) {
+      slots.abort('shutdown')
+      // Each has an outcome at the end of its own grace, whether it settles or not. A process that is replaced need not
+      // wait for that when it is in a hurry: what has not settled is handed back when it is gone.
+      await until(() => settled(slots), Infinity, role.supervised ? now : undefined)
+      if (!settled(slots)) await until(() => settled(slots), HURRY_MS)
+    }
+  }
+  for (const session of sessions) await leave(session, shutdown)
+}
+
+/** True where every attempt has settled, or ignores its signal and has its outcome. */
+function settled (slots: Slots): boolean {
+  for (const run of slots.runs) if (!run.stuck) return false
+  return true
+}
+
+const LOOK_MS = 5
+
+async function until (condition: () => boolean, milliseconds = Infinity, signal?: AbortSignal): Promise<void> {
+  const deadline = performance.now() + milliseconds
+  while (!condition() && performance.now() < deadline && signal?.aborted !== true) await pause(LOOK_MS, signal)
+}
+
+/** The last writes under one id, and its end. */
+async function leave (session: Session, { slots, role, log }: Shutdown): Promise<void> {
+  const written = await session.reporter.drain(LAST_WRITES_MS)
+  const held = [...slots.runs].filter((run) => run.session === session && (!run.stuck || run.held !== null))
+  if (held.length > 0) {
+    const ids = held.map(({ row }) => row.id)
+    if (role.supervised) log.error({ worker: session.id, ids }, 'attempts ignore their signal: they are handed back when this process is gone')
+    else log.error({ worker: session.id, ids }, 'attempts ignore their signal: they are taken back when the lease has run out')
+    role.onEstate({ worker: session.id, endings: held.flatMap(({ held }) => held === 'release' || held === null ? [] : [held satisfies Ending]), died: false })
+  }
+  await session.lease.stop()
+  if (session.lost || !written || held.length > 0) return
+  try {
+    await session.deregister()
+    role.onDeregistered(session.id)
+  } catch (error) {
+    log.warn({ err: error, worker: session.id }, 'the worker could not sign off; its lease runs out by itself')
+  }
+}

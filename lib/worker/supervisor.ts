@@ -1,0 +1,209 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { INVALID_OPTION } from '../core/errors.js'
+import { RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS, RESTART_READY_MAX_MS } from '../core/limits.js'
+import { Backoff } from './backoff.js'
+import { PIPE_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type Estate, type PipeMessage, type SupervisorMessage } from './messages.js'
+import type { CheckedWorkerOptions } from './options.js'
+
+/** A worker process, as its supervisor sees it. */
+interface Child {
+  readonly role: ChildRole
+  readonly process: ChildProcess
+  readonly startedAt: number
+  /** Estates that it was given and has not settled. */
+  inherited: readonly Estate[]
+  /** Worker ids under which it may hold something. */
+  readonly workers: Set<string>
+  estates: Estate[]
+  ready: boolean
+  ended: { started: number, replace: boolean } | null
+  /** When its keeper was last heard of; null until it was. */
+  aliveAt: number | null
+}
+
+/**
+ * Starts worker processes, replaces those that die, passes signals on, and sees to it that what a dead process held is
+ * claimable again. It runs no tasks and opens no database. Resolves with the exit code.
+ */
+export async function supervise (options: CheckedWorkerOptions): Promise<number> {
+  const script = process.argv[1]
+  if (script === undefined) throw new INVALID_OPTION('the script', 'runWorker needs to be called in a file that node was started with')
+  return await new Supervisor(script, options).run()
+}
+
+class Supervisor {
+  readonly #script: string
+  readonly #options: CheckedWorkerOptions
+  readonly #children = new Set<Child>()
+  readonly #backoff = new Backoff(RESTART_BACKOFF_MIN_MS, RESTART_BACKOFF_MAX_MS)
+  readonly #restarts = new Map<NodeJS.Timeout, ChildRole>()
+  /** Of processes that are gone, not yet given to another. */
+  #estates: Estate[] = []
+  #left: number | null
+  #stopping = 0
+  #everReady = false
+  /** An heir has been started. */
+  #inherited = false
+  #code = 0
+  #watch: NodeJS.Timeout | null = null
+  #lookedAt = performance.now()
+  #end: (code: number) => void = () => {}
+
+  constructor (script: string, options: CheckedWorkerOptions) {
+    this.#script = script
+    this.#options = options
+    this.#left = options.maxTasks
+  }
+
+  async run (): Promise<number> {
+    const ended = new Promise<number>((resolve) => { this.#end = resolve })
+    const onSignal = (): void => { this.#stop() }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+    for (let count = 0; count < this.#options.processes; count++) this.#start('worker')
+    this.#watch = setInterval(() => { this.#lookAfter() }, Math.max(100, this.#options.lease / 4))
+    try {
+      return await ended
+    } finally {
+      clearInterval(this.#watch)
+      process.off('SIGTERM', onSignal)
+      process.off('SIGINT', onSignal)
+    }
+  }
+
+  #start (role: ChildRole, maxTasks = this.#left): void {
+    const forked = fork(this.#script, process.argv.slice(2), {
+      env: { ...process.env, [ROLE_VARIABLE]: role },
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe']
+    })
+    const estates = this.#estates
+    this.#estates = []
+    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, ended: null, aliveAt: null }
+    this.#children.add(child)
+    forked.on('message', (message: ChildMessage) => { this.#hear(child, message) })
+    forked.on('error', (error) => { console.error(`fastify-tasks: a worker process: ${error.message}`) })
+    const pipe = createInterface({ input: forked.stdio[PIPE_FD] as Readable })
+    pipe.on('line', (line) => { this.#hearPipe(child, line) })
+    // 'close', and not 'exit': what it wrote last has been read.
+    forked.once('close', (code, signal) => { this.#gone(child, code, signal) })
+    tell(child, { type: 'orders', orders: { estates, maxTasks } satisfies ChildOrders })
+  }
+
+  #hear (child: Child, message: ChildMessage): void {
+    switch (message.type) {
+      case 'settled': child.inherited = []; break
+      case 'ready':
+        child.ready = true
+        this.#everReady = true
+        if (this.#stopping > 0) tell(child, { type: 'stop', now: this.#stopping > 1 })
+        break
+      case 'registered': child.workers.add(message.worker); break
+      case 'deregistered': child.workers.delete(message.worker); break
+      case 'estate':
+        child.workers.delete(message.estate.worker)
+        child.estates.push(message.estate)
+        break
+      case 'quarantine': this.#quarantine(); break
+      case 'alive': child.aliveAt = performance.now(); break
+      case 'ended': child.ended = message
+    }
+  }
+
+  #hearPipe (child: Child, line: string): void {
+    let message: PipeMessage
+    try {
+      message = JSON.parse(line) as PipeMessage
+    } catch {
+      return // cut off by the end of the process
+    }
+    child.aliveAt = performance.now()
+    if (message.type !== 'blocked') return
+    const { worker, blockedMs, endings } = message
+    console.error(`fastify-tasks: worker ${worker} stood still for ${blockedMs} ms and is replaced${endings.length > 0 ? ': a task blocked it beyond its timeout' : ''}`)
+    // A known culprit: the others are handed back uncharged. Otherwise all are charged, since any of them may be it.
+    if (endings.length === 0) return
+    child.workers.delete(worker)
+    child.estates.push({ worker, endings, died: false })
+  }
+
+  #gone (child: Child, code: number | null, signal: NodeJS.Signals | null): void {
+    this.#children.delete(child)
+    this.#estates.push(...child.inherited, ...child.estates, ...[...child.workers].map((worker) => ({ worker, endings: [], died: true })))
+    const { ended, role } = child
+    // A limit is for each process; what took the place of another has what that left over.
+    if (ended !== null && this.#left !== null && this.#options.processes === 1 && role === 'worker') this.#left = Math.max(0, this.#left - ended.started)
+    if (this.#stopping > 0 || role === 'heir') return this.#settle()
+    if (ended?.replace === true && this.#left !== 0) return this.#again(child, RESTART_BACKOFF_MIN_MS)
+    if (ended !== null && code === 0) return this.#settle()
+    if (!this.#everReady && role === 'worker') return this.#fail(code)
+    console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
+    if (performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
+    this.#again(child, Math.min(this.#backoff.next(), child.ready ? RESTART_READY_MAX_MS : Infinity))
+  }
+
+  #again ({ role }: Child, wait: number): void {
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer)
+      if (this.#stopping === 0) this.#start(role)
+    }, wait)
+    this.#restarts.set(timer, role)
+  }
+
+  /** The app does not boot: that will not mend itself. Its error was printed by the child. */
+  #fail (code: number | null): void {
+    this.#code = code === null || code === 0 ? 1 : code
+    this.#stopping = 2
+    for (const child of this.#children) child.process.kill('SIGKILL')
+    this.#settle()
+  }
+
+  /** One at a time. */
+  #quarantine (): void {
+    const roles = [...[...this.#children].map(({ role }) => role), ...this.#restarts.values()]
+    if (this.#stopping === 0 && !roles.includes('quarantine')) this.#start('quarantine', null)
+  }
+
+  /** Over when nobody is left, and nothing is left behind. */
+  #settle (): void {
+    if (this.#restarts.size > 0 || this.#children.size > 0) return
+    // One try: an heir that fails leaves it to the sweep of another worker.
+    if (this.#estates.length > 0 && this.#code === 0 && !this.#inherited) {
+      this.#inherited = true
+      this.#start('heir', null)
+      return
+    }
+    this.#end(this.#code)
+  }
+
+  #stop (): void {
+    this.#stopping += 1
+    for (const timer of this.#restarts.keys()) clearTimeout(timer)
+    this.#restarts.clear()
+    for (const child of this.#children) {
+      if (child.ready || child.role === 'heir') tell(child, { type: 'stop', now: this.#stopping > 1 })
+      else child.process.kill('SIGKILL') // it holds nothing yet
+    }
+    if (this.#children.size === 0) this.#settle()
+  }
+
+  /** A keeper that is silent for a lease means a process that is stopped or stuck as a whole: its tasks are taken by now. */
+  #lookAfter (): void {
+    const now = performance.now()
+    // After a pause of our own, or of the whole host, they get their time anew.
+    const paused = now - this.#lookedAt > this.#options.lease
+    this.#lookedAt = now
+    for (const child of this.#children) {
+      if (paused && child.aliveAt !== null) child.aliveAt = now
+      if (child.aliveAt === null || now - child.aliveAt < this.#options.lease * 1.5) continue
+      console.error(`fastify-tasks: worker process ${String(child.process.pid)} has been silent for ${Math.round(now - child.aliveAt)} ms and is replaced`)
+      child.aliveAt = null
+      child.process.kill('SIGKILL')
+    }
+  }
+}
+
+function tell (child: Child, message: SupervisorMessage): void {
+  if (child.process.connected) child.process.send(message, () => {}) // it may be gone by the time it is sent
+}
