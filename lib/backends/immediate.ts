@@ -4,7 +4,7 @@ import { BaseTaskBackend, type BackendConfig, type EnqueueRequest } from './base
 import { committed } from './commit.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { ImmediateResults, type ImmediateRecord } from './immediate-results.js'
-import { CLOSED, INVALID_TASK } from '../core/errors.js'
+import { CLOSED, TRANSACTION_MISMATCH } from '../core/errors.js'
 import { describeFailure } from '../core/failure.js'
 import { hostOf } from '../core/host.js'
 import { decode } from '../core/json.js'
@@ -12,7 +12,7 @@ import { SHUTDOWN_GRACE_MS, WORKER_IDS_MAX } from '../core/limits.js'
 import type { ResultSource, TaskResult } from '../core/result.js'
 import { createTaskResult } from '../core/result.js'
 import { decide, withError, type Decision } from '../core/retry.js'
-import { optionsOf, type AnyTask } from '../core/task.js'
+import { optionsOf } from '../core/task.js'
 import { after } from '../core/timer.js'
 import { waitByReading } from '../core/wait.js'
 import type { EventDetails, HookName } from '../run/events.js'
@@ -50,6 +50,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
   }
 
   override async enqueue (requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
+    if (requests.some(({ task }) => optionsOf(task).transaction?.isCompleted())) throw new TRANSACTION_MISMATCH(this.alias, 'it has ended already.')
     const results: TaskResult[] = []
     for (const request of requests) {
       const { transaction } = optionsOf(request.task)
@@ -71,11 +72,6 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     const stop = after(SHUTDOWN_GRACE_MS, () => { for (const record of this.#results.open()) record.running?.abort('shutdown') })
     await Promise.all([...this.#results.open()].map((record) => record.done))
     stop()
-  }
-
-  override validateTask (task: AnyTask): void {
-    super.validateTask(task)
-    if (optionsOf(task).transaction?.isCompleted() === true) throw new INVALID_TASK(task.name, 'its transaction has ended already.')
   }
 
   protected override source (): ResultSource {

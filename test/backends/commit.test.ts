@@ -93,7 +93,7 @@ for (const { name, open } of databases) {
       t.match(first, { status: 'SUCCESSFUL', returnValue: 1 })
       t.strictSame(ran, [1, 2])
       t.strictSame(told.slice(0, 2), ['onEnqueued READY', 'onStarted RUNNING'])
-      t.throws(() => { backend.validateTask(inside) }, { code: 'FST_TASKS_INVALID_TASK' })
+      await t.rejects(enqueue(backend, inside, 3), { code: 'FST_TASKS_TRANSACTION_MISMATCH' })
     })
 
     t.test('rolled back, it was never enqueued; cancelled before the commit, it never runs', async (t) => {
