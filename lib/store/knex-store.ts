@@ -171,7 +171,7 @@ export class KnexStore implements Store {
   }
 
   async finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean> {
-    return await endings.finishIn(this.#session, this.#session.inside(transaction), worker, ending)
+    return await this.#session.within('finish the task', transaction, async (run) => await endings.finishIn(this.#session, run, worker, ending))
   }
 
   async release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {

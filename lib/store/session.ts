@@ -47,7 +47,7 @@ export class Session {
   /** Several statements, the first of which writes, in a short transaction. Run again as a whole after a passing fault. */
   async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
     return await this.#persist(what, async () => await this.#connections.inTurn(async () => {
-      return await this.#connections.writer.transaction(async (trx) => await fn(this.inside(trx)))
+      return await this.#connections.writer.transaction(async (trx) => await this.#before(await trx.client.acquireConnection(), async () => await fn(this.inside(trx))))
     }))
   }
 
@@ -67,9 +67,8 @@ export class Session {
     return async (sql, bindings = []) => this.dialect.rowsOf(await transaction.raw(sql, bindings as Knex.RawBinding[]))
   }
 
-  /** Statements in a transaction of ours, or in the caller's where there is one. */
-  async within<T> (what: string, transaction: Knex.Transaction | null, fn: (run: Run) => Promise<T>): Promise<T> {
-    if (transaction === null) return (await this.transact(what, fn)).value
+  /** The same, with errors that may be shown: for a transaction that is not of our making. */
+  async within<T> (what: string, transaction: Knex.Transaction, fn: (run: Run) => Promise<T>): Promise<T> {
     try {
       return await fn(this.inside(transaction))
     } catch (error) {
@@ -94,14 +93,22 @@ export class Session {
   async #send (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<Records> {
     const query = knex.raw(sql, bindings as Knex.RawBinding[])
     if (this.dialect.singleWriter) return this.dialect.rowsOf(await query)
-    // A socket may be half open: nothing answers, nothing fails. Destroying it rejects the query and has the pool drop it.
     const connection = await knex.client.acquireConnection()
+    try {
+      return this.dialect.rowsOf(await this.#before(connection, async () => await query.connection(connection)))
+    } finally {
+      await knex.client.releaseConnection(connection)
+    }
+  }
+
+  // A socket may be half open: nothing answers, nothing fails. Destroying it rejects the query and has the pool drop it.
+  // (SQLite has no socket, and its waits end by busy_timeout.)
+  async #before<T> (connection: { connection?: { stream?: { destroy (): void } } }, answer: () => Promise<T>): Promise<T> {
     const timer = setTimeout(() => connection.connection?.stream?.destroy(), CALL_TIMEOUT_MS)
     try {
-      return this.dialect.rowsOf(await query.connection(connection))
+      return await answer()
     } finally {
       clearTimeout(timer)
-      await knex.client.releaseConnection(connection)
     }
   }
 }

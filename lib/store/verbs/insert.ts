@@ -33,7 +33,8 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
     for (const row of keyed.sort(byKey)) inserted.set(row.id, await insertUnique(session, row, run))
   }
   if (group) await session.transact('store tasks', store)
-  else await store(transaction === null ? null : session.inside(transaction))
+  else if (transaction === null) await store(null)
+  else await session.within('store tasks', transaction, store)
   return rows.map(({ id }) => inserted.get(id) as InsertedRow)
 }
 
@@ -153,7 +154,9 @@ async function refuseFull (session: Session, rows: readonly NewRow[], transactio
     // Never counts further than the limit: the index is read, at most `max` entries of it.
     const sql = `SELECT count(*) AS ready FROM (SELECT 1 FROM ${session.tables.results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS found`
     const bindings = [backend, queue, max]
-    const [record] = transaction === null ? (await session.write('count ready tasks', sql, bindings)).rows : await session.inside(transaction)(sql, bindings)
+    const [record] = transaction === null
+      ? (await session.write('count ready tasks', sql, bindings)).rows
+      : await session.within('count ready tasks', transaction, async (run) => await run(sql, bindings))
     if (Number(record?.['ready']) + coming > max) throw new QUEUE_FULL(queue, max)
   }
 }
