@@ -130,8 +130,8 @@ class Snapshot implements TaskResult {
   get lastAttemptedAt (): Date | null { return this.#fields.lastAttemptedAt }
   get finishedAt (): Date | null { return this.#fields.finishedAt }
   get attempts (): number { return this.#fields.attempts }
-  get workerIds (): readonly string[] { return this.#fields.workerIds }
-  get errors (): readonly TaskError[] { return this.#fields.errors }
+  get workerIds (): readonly string[] { return Object.freeze(this.#fields.workerIds) }
+  get errors (): readonly TaskError[] { return Object.freeze(this.#fields.errors) }
   get progress (): unknown { return this.#fields.progress }
   get isFinished (): boolean { return isFinishedStatus(this.#fields.status) }
   get isDuplicate (): boolean { return this.#fields.isDuplicate }

@@ -45,15 +45,21 @@ export const eventsChapter: Chapter = (test, { runs = true }) => {
     const add = task('test.add', async (a: number, b: number) => a + b)
     const app = await bench.app([add])
     let last = 0
+    let release: () => void = () => {}
+    const never = new Promise<void>((resolve) => { release = resolve }) // not before the end of this test
     for (const hook of HOOKS) {
       app.tasks.addHook(hook, () => { throw new Error('a hook that throws') })
       app.tasks.addHook(hook, async () => { throw new Error('a hook that rejects') })
-      app.tasks.addHook(hook, async () => await new Promise(() => {}))
+      app.tasks.addHook(hook, async () => { await never })
       app.tasks.addHook(hook, () => { last++ })
     }
-    const result = await add.enqueue(1, 2)
-    if (runs) assert.equal((await bench.settle(app, result)).returnValue, 3)
-    await eventually(() => { assert.equal(last, runs ? 3 : 1, 'the hooks behind them are called as well') })
+    try {
+      const result = await add.enqueue(1, 2)
+      if (runs) assert.equal((await bench.settle(app, result)).returnValue, 3)
+      await eventually(() => { assert.equal(last, runs ? 3 : 1, 'the hooks behind them are called as well') })
+    } finally {
+      release()
+    }
   })
 
   test('an enqueue that is refused is told to nobody', async (bench) => {
