@@ -1,5 +1,5 @@
 // @ts-check
-import Fastify from 'fastify'
+import Fastify, { LogController } from 'fastify'
 import fastifyTasks from 'fastify-tasks'
 import { readSettings } from './settings.js'
 import database from './plugins/database.js'
@@ -21,20 +21,32 @@ import home from './routes/home.js'
  */
 export function buildApp (options) {
   const settings = readSettings(options)
-  const app = Fastify({ logger: { level: settings.logLevel }, disableRequestLogging: true })
+  const app = Fastify({
+    logger: { level: settings.logLevel },
+    logController: new LogController({ disableRequestLogging: true }) // the page asks twice a second
+  })
   app.decorate('settings', settings)
   app.register(database)
   app.register(mailer)
-  // The tasks share the site's Knex instance. So an enqueue can be part of one of the site's own transactions, and on
-  // SQLite all writes of this process go over one connection, where they queue instead of blocking one another.
-  app.register(fastifyTasks, (parent) => ({
-    backends: { default: { backend: 'database', knex: parent.knex } },
-    tasks: [mailPage, recalculateScore, copyNote]
-  }))
+  app.register(fastifyTasks, taskOptions)
   app.register(web)
   app.register(pages)
   app.register(orders)
   app.register(notes)
   app.register(home)
   return app
+}
+
+/**
+ * The tasks share the site's Knex instance. So an enqueue can be part of one of the site's own transactions, and on
+ * SQLite all writes of this process go over one connection, where they queue instead of blocking one another.
+ *
+ * @param {import('fastify').FastifyInstance} app
+ * @returns {import('fastify-tasks').FastifyTasksOptions}
+ */
+function taskOptions (app) {
+  return {
+    backends: { default: { backend: 'database', knex: app.knex } },
+    tasks: [mailPage, recalculateScore, copyNote]
+  }
 }

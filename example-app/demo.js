@@ -97,12 +97,8 @@ async function tell ({ processes, mailServer, smtpUrl, workers }) {
 
   await order(site)
   await copyAndDelete(site)
-  const { queues } = await site.work()
-  console.log('\nAll done:')
-  for (const [name, { ready, deferred, running, failed }] of Object.entries(queues)) {
-    console.log(`  queue ${name.padEnd(8)} ready ${ready + deferred}, running ${running}, failed ${failed}`)
-  }
-  console.log(`  ${seconds()} s in all`)
+  const { sent, failed } = await site.mails(page.id)
+  console.log(`\nAll done in ${seconds()} s: ${sent} mails sent, ${failed} failed, with ${workers} worker process${workers === 1 ? '' : 'es'} on ${database}.`)
   return site
 }
 
