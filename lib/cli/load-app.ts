@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from 'fastify'
+import fp from 'fastify-plugin'
 import { CommandFailed } from './command.js'
 
 /**
@@ -14,7 +15,7 @@ export async function loadApp (path: string): Promise<FastifyInstance> {
   if (buildApp === undefined && plugin === undefined) {
     throw new CommandFailed(`${file} exports neither buildApp, a function that gives the Fastify instance, nor a default, a plugin.`)
   }
-  const app = buildApp !== undefined ? await buildApp() : await freshApp(plugin as FastifyPluginAsync)
+  const app = buildApp !== undefined ? await buildApp() : await freshApp(plugin as Plugin)
   if (!isApp(app)) throw new CommandFailed(`buildApp of ${file} gave no Fastify instance.`)
   return app
 }
@@ -41,11 +42,23 @@ function entriesOf (module: Exports): Entries {
   }
 }
 
-async function freshApp (plugin: FastifyPluginAsync): Promise<FastifyInstance> {
+type Plugin = FastifyPluginAsync | FastifyPluginCallback
+
+async function freshApp (plugin: Plugin): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify')
   const app = fastify({ logger: true })
-  void app.register(plugin)
+  void app.register(Object.hasOwn(plugin, SKIP_OVERRIDE) ? plugin : onRoot(plugin))
   return app
+}
+
+const SKIP_OVERRIDE = Symbol.for('skip-override')
+
+/** Without a context of its own: what it registers (fastify-tasks is what matters) is the worker's as well. */
+function onRoot (plugin: Plugin): Plugin {
+  // Fastify tells a plugin with a callback by its three parameters.
+  return plugin.length > 2
+    ? fp((app, options, done) => { (plugin as FastifyPluginCallback)(app, options, done) })
+    : fp(async (app: FastifyInstance, options: object) => { await (plugin as FastifyPluginAsync)(app, options) })
 }
 
 function isApp (value: unknown): value is FastifyInstance {

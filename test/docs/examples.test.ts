@@ -9,12 +9,13 @@ const PAGES = ['README.md', 'docs/extending.md', 'docs/deployment.md', 'docs/arc
 const NAMES = `
 import type { FastifyInstance } from 'fastify'
 import type { Knex } from 'knex'
-import type { AnyTask, Task } from 'fastify-tasks'
+import type { AnyTask, Task, TaskContext } from 'fastify-tasks'
 declare global {
   const app: FastifyInstance
   const knex: Knex
   const add: Task<[a: number, b: number], Promise<number>>
   const sendWelcome: Task<[email: string], Promise<void>>
+  const buildReport: Task<[month: string], Promise<void>, (context: TaskContext, month: string) => Promise<void>>
   const recalculate: Task<[orderId: number], Promise<void>>
   const tasks: AnyTask[]
 }

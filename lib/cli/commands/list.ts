@@ -23,7 +23,7 @@ export const list = databaseCommand({
   read: ({ alias, flags }) => filterOf(alias, flags),
   async run ({ print }, store, filter) {
     const { rows, next } = await store.list(filter)
-    print({ results: rows.map(recordOf), next }, () => `${resultTable(rows)}${next === null ? '' : `More: --after ${next}\n`}`)
+    print({ results: rows.map(recordOf), next }, () => `${rows.length === 0 ? 'No results.\n' : resultTable(rows)}${next === null ? '' : `More: --after ${next}\n`}`)
     return EXIT_OK
   }
 })

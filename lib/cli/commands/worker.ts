@@ -1,5 +1,6 @@
+import type { FastifyInstance } from 'fastify'
 import { resolveWorkerOptions, WORKER_OPTIONS, workerOptionsFromFlags, type WorkerOption } from '../../worker/options.js'
-import { EXIT_OK, type Command, type Flag } from '../command.js'
+import { CommandFailed, EXIT_FAILED, EXIT_OK, type Command, type Flag } from '../command.js'
 import { appFile, loadApp } from '../load-app.js'
 
 export const worker: Command = {
@@ -12,13 +13,19 @@ export const worker: Command = {
     'It never listens. The environment says the same as the flags (TASKS_WORKER_LEASE for --lease); a flag wins.',
     'TIME is a number of milliseconds, or a number with a unit: 500ms, 30s, 5m.'
   ].join(' '),
-  async run ({ positionals, flagArguments }) {
+  async run ({ positionals, flagArguments, terminal }) {
     const path = positionals[0] as string
     // What is wrong with the flags is said before the app is loaded.
     resolveWorkerOptions({ flags: workerOptionsFromFlags(flagArguments).options, code: {}, env: {} })
     appFile(path)
     const { runWorker } = await import('../../worker/index.js')
-    await runWorker(async () => await loadApp(path), { argv: flagArguments })
+    // Called in a worker process. What is wrong with the file is for its user, who needs no stack of ours.
+    const buildApp = async (): Promise<FastifyInstance> => await loadApp(path).catch((error: unknown) => {
+      if (!(error instanceof CommandFailed)) throw error
+      terminal.stderr(`fastify-tasks worker: ${error.message}\n`)
+      process.exit(EXIT_FAILED)
+    })
+    await runWorker(buildApp, { argv: flagArguments })
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT_OK
   }
 }
