@@ -43,6 +43,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #settled = false
   #whenSettled: { promise: Promise<void>, settle: () => void } | undefined
   #transaction: 'none' | 'open' | 'committed' = 'none'
+  #open: Promise<unknown> | undefined
   /** The refusal of a value by the gate inside of context.transaction(); thrown on by the function, it is final. */
   #refused: unknown = this
 
@@ -98,12 +99,15 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   async transaction<T> (fn: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
     const { transaction, task } = this.#request
     if (transaction === undefined) throw new UNSUPPORTED(task.backend, 'context.transaction()')
+    if (this.#settled) throw new ATTEMPT_ENDED('open a transaction')
     this.#mayCommit()
     if (this.#transaction === 'open') throw new ATTEMPT_ENDED('open a second transaction beside the first')
     this.#transaction = 'open'
     let value: T
     try {
-      value = await transaction(async (trx) => await fn(trx), async (returned) => await this.#encodeForCommit(returned))
+      const open = transaction(async (trx) => await fn(trx), async (returned) => await this.#encodeForCommit(returned))
+      this.#open = open
+      value = await open
     } catch (error) {
       this.#transaction = 'none'
       throw error
@@ -134,6 +138,11 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#settle()
     if (this.#ended) return
     if (this.#cause !== null && this.#cause !== 'shutdown') return this.#end(this.#aborted(this.#cause))
+    if (this.#transaction === 'open') {
+      // Returned without awaiting it. It decides: a success without its writes would be a lie.
+      this.#open?.catch((error: unknown) => { this.#threw(error) })
+      return
+    }
     const done = (text: string): void => {
       // Time ran out, or a shutdown came, while the value was being encoded: it had been returned before.
       const counts = this.#cause === null || this.#cause === 'timeout' || this.#cause === 'shutdown'
@@ -208,7 +217,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
 
   /** Refuse a commit after the end, or after a signal whose rule it would break; a shutdown lets it through. */
   #mayCommit (): void {
-    if (this.#ended || this.#settled) throw new ATTEMPT_ENDED('commit a transaction')
+    if (this.#ended) throw new ATTEMPT_ENDED('commit a transaction')
     if (this.#cause !== null && this.#cause !== 'shutdown') throw this.#reason
   }
 

@@ -96,3 +96,24 @@ t.test('a backend without transactions says so', async (t) => {
   const outcome = await contextAttempt(async (context) => await context.transaction(async () => 1)).outcome
   t.match(outcome, { kind: 'failed', failure: { code: 'FST_TASKS_UNSUPPORTED' } })
 })
+
+t.test('a transaction that the function does not await decides all the same', async (t) => {
+  const { log, transaction } = createTransaction()
+  const committed = contextAttempt((context) => { void context.transaction(async () => { await turn(); return 1 }) }, { transaction })
+  t.match(await committed.outcome, { kind: 'committed', value: 1 })
+  const failed = contextAttempt((context) => { context.transaction(async () => { await turn(); throw new Error('mine') }).catch(() => {}) }, { transaction })
+  t.match(await failed.outcome, { kind: 'failed', failure: { message: 'mine' } })
+  t.strictSame(log, ['commit 1', 'rollback'])
+})
+
+t.test('a function that throws past its open transaction has failed, and nothing is committed', async (t) => {
+  const { log, transaction } = createTransaction()
+  let rejected: Promise<unknown> | undefined
+  const attempt = contextAttempt(async (context) => {
+    rejected = t.rejects(context.transaction(async () => { await turn(); return 1 }), { code: 'FST_TASKS_ATTEMPT_ENDED' })
+    throw new Error('mine')
+  }, { transaction })
+  t.match(await attempt.outcome, { kind: 'failed', failure: { message: 'mine' } })
+  await rejected
+  t.strictSame(log, ['rollback'])
+})
