@@ -169,11 +169,8 @@ export class RequestCollection {
     const drop = await this.#isDropped()
     if (drop || this.#gone) await this.#rollback()
     else await this.#commit()
-    if (this.#config.flushOn !== 'onSend') {
-      if (this.#gone) void this.leave()
-      return
-    }
-    if (this.#state !== 'open') return
+    if (this.#gone) void this.leave() // a refusal would be told to nobody
+    if (this.#gone || this.#config.flushOn !== 'onSend' || this.#state !== 'open') return
     const items = this.#take()
     if (drop) {
       this.#drop(items)
@@ -185,7 +182,8 @@ export class RequestCollection {
       if (items.length > 0) await flushNow(this.#core, items, this.#request.log)
       this.#settle('left')
     } catch (error) {
-      this.#settle('dropped')
+      if (this.#gone) await this.#collections.track(flushForSure(this.#core, items, this.#request.log))
+      this.#settle(this.#gone ? 'left' : 'dropped')
       throw error
     }
   }

@@ -48,7 +48,7 @@ export class DatabaseControl implements BackendControl {
   async stats (): Promise<BackendStats> {
     const { queues, workers, unknownTasks, approximate } = await this.#backend.store.stats(this.#backend.alias)
     return {
-      queues,
+      queues: Object.fromEntries(Object.entries(queues)), // a plain object, whatever the names
       workers: workers.map(({ id, lastSeen, running }) => ({ id, lastSeen: new Date(lastSeen), running })),
       unknownTasks,
       approximate
