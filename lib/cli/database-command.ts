@@ -1,13 +1,14 @@
 import { openStore } from '../store/index.js'
 import type { KnexStore } from '../store/index.js'
 import type { Command, CommandRequest, Flag } from './command.js'
-import { databaseOf, DATABASE_FLAGS, refuseMissingFile, type Database } from './database.js'
+import { databaseOf, DATABASE_FLAGS, refuseMissingFile } from './database.js'
 import { json } from './print.js'
 
 export interface DatabaseRequest extends CommandRequest {
   /** The alias whose rows are meant. */
   readonly alias: string
-  readonly database: Database
+  /** A store on the same tables with connections of its own. */
+  connect (): KnexStore
   /** Print data: as JSON where --json was given, else as the text that `human` makes. */
   print (data: unknown, human: () => string): void
 }
@@ -35,10 +36,12 @@ export function databaseCommand<Input> (command: DatabaseCommand<Input>): Comman
     flags: { ...flags, ...DATABASE_FLAGS, json: JSON_FLAG },
     async run (plain) {
       const database = databaseOf(plain.flags, plain.terminal.env)
-      const request = { ...plain, alias: database.alias, database, print: printer(plain) }
+      const { alias, url, schema, tablePrefix } = database
+      const connect = (): KnexStore => openStore({ url, schema, tablePrefix, migrate: creates, listen: listens })
+      const request = { ...plain, alias, connect, print: printer(plain) }
       const input = read(request)
       if (!creates) refuseMissingFile(database)
-      const store = openStore({ url: database.url, schema: database.schema, tablePrefix: database.tablePrefix, migrate: creates, listen: listens })
+      const store = connect()
       try {
         if (opens) await store.open()
         return await run(request, store, input)

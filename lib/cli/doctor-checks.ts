@@ -15,7 +15,7 @@ export interface Check {
 }
 
 /** Look at everything. Where the database cannot be opened, the reason is the only check. */
-export async function checkDatabase (store: KnexStore, alias: string): Promise<Check[]> {
+export async function checkDatabase (store: KnexStore, connect: () => KnexStore, alias: string): Promise<Check[]> {
   try {
     await store.open()
   } catch (error) {
@@ -28,7 +28,7 @@ export async function checkDatabase (store: KnexStore, alias: string): Promise<C
     check('tables', 'ok', 'up to date'),
     ...inspection.settings.map(({ name, value, problem }) => check(name, problem === null ? 'ok' : 'problem', problem === null ? value : `${value}: ${problem}`)),
     ...oldTransaction(inspection),
-    await wakeUp(store),
+    await wakeUp(store, connect),
     workers(stats),
     ...deadWorkers(inspection, stats),
     ...queues(stats),
@@ -41,17 +41,26 @@ function oldTransaction ({ oldestTransactionMs: oldest }: Inspection): Check[] {
   return [check('vacuum', 'warning', `a transaction has been open for ${age(oldest)}: dead rows stay until it ends`)]
 }
 
-async function wakeUp (store: KnexStore): Promise<Check> {
-  const listener = await store.listen(() => {})
+async function wakeUp (store: KnexStore, connect: () => KnexStore): Promise<Check> {
+  let wake = (): void => {}
+  const listener = await store.listen(() => { wake() })
   try {
-    const deadline = performance.now() + DOCTOR_LISTENER_MS
-    while (!listener.healthy() && performance.now() < deadline) await delay(20)
-    return listener.healthy()
+    const woken = new Promise<boolean>((resolve) => { wake = () => { resolve(true) } })
+    const works = listener.healthy() && (store.dialect === 'sqlite' || await isHeard(connect(), woken))
+    return works
       ? check('wake-up', 'ok', 'works')
       : check('wake-up', 'warning', 'notifications do not come through (a transaction pooler?): workers poll. Say so with --no-listen')
   } finally {
     await listener.close()
   }
+}
+
+/** A notification from another connection must arrive: behind a transaction pooler LISTEN succeeds, and nothing comes. */
+async function isHeard (other: KnexStore, woken: Promise<boolean>): Promise<boolean> {
+  other.committed()
+  const heard = await Promise.race([woken, delay(DOCTOR_LISTENER_MS, false, { ref: false })])
+  await other.close()
+  return heard
 }
 
 function workers ({ workers: alive, queues: byName }: Stats): Check {

@@ -11,8 +11,8 @@ export const doctor = databaseCommand({
   opens: false,
   notes: 'Exit code 1 when a check says PROBLEM; a WARNING leaves it at 0. Changes nothing.',
   read: () => undefined,
-  async run ({ alias, print }, store) {
-    const checks = await checkDatabase(store, alias)
+  async run ({ alias, connect, print }, store) {
+    const checks = await checkDatabase(store, connect, alias)
     const wrong = checks.some(({ state }) => state === 'problem')
     print({ ok: !wrong, checks }, () => text(checks))
     return wrong ? EXIT_FAILED : EXIT_OK
