@@ -58,7 +58,8 @@ export const CANCEL_POLL_MS = 500 // so that a running task hears of its cancell
 export const BUFFER_ROWS_MAX = 500 // claimed ahead of what runs
 export const BUFFER_AHEAD_MS = 20 // no more is claimed ahead than would start within this time
 export const BUFFER_HOLD_MS = 250 // what is buffered and has not started within this time is handed back: others may be idle
-export const MARK_AHEAD_MS = 4 // rows are marked as started no further ahead than would start within this time
+export const MARK_EXACT_MS = 1 // where attempts take this long, a row is marked as started only when it starts
+export const MARK_AHEAD_MS = 4 // where they are shorter, no further ahead than would start within this time
 export const FINISH_ROWS_MAX = 1_000 // endings written in one statement
 export const CONCURRENCY_MAX = 10_000 // attempts at a time in a process
 export const PROCESSES_MAX = 256
@@ -68,8 +69,7 @@ export const OUTAGE_BACKOFF_MIN_MS = 100 // between two tries of a worker whose 
 export const OUTAGE_BACKOFF_MAX_MS = 5_000
 export const RESTART_BACKOFF_MIN_MS = 100 // before a worker process that died is replaced; doubles
 export const RESTART_BACKOFF_MAX_MS = 30_000
-export const RESTART_READY_MAX_MS = 5_000 // of it, for one that had been at work: a bad task must not keep the others waiting
-export const RESTART_HEALTHY_MS = 60_000 // a process that lived this long starts the back-off anew
+export const RESTART_HEALTHY_MS = 60_000 // a process that lived this long, or finished a task, starts the back-off anew
 
 // Keeping house
 export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000

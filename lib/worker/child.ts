@@ -87,6 +87,7 @@ function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): Work
     onRegistered: (worker) => { void supervisor.send({ type: 'registered', worker }) },
     onDeregistered: (worker) => { void supervisor.send({ type: 'deregistered', worker }) },
     onReady: () => { void supervisor.send({ type: 'ready' }) },
+    onProgress: () => { void supervisor.send({ type: 'progress' }) },
     onQuarantine: () => { void supervisor.send({ type: 'quarantine' }) },
     onEstate: (estate) => { void supervisor.send({ type: 'estate', estate }) },
     die: () => { process.kill(process.pid, 'SIGKILL') }

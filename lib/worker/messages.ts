@@ -41,6 +41,8 @@ export type ChildMessage =
   | { readonly type: 'deregistered', readonly worker: string }
   /** It ends and leaves attempts behind that have not settled. */
   | { readonly type: 'estate', readonly estate: Estate }
+  /** It has written its first endings. */
+  | { readonly type: 'progress' }
   /** Its main loop turns. */
   | { readonly type: 'alive' }
   /** There are quarantined tasks to be run. */

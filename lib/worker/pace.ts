@@ -1,3 +1,5 @@
+import { MARK_AHEAD_MS, MARK_EXACT_MS } from '../core/limits.js'
+
 // Rises at once when tasks turn out long, falls slowly: to hoard costs others their turn, to claim often costs little.
 const RISE = 0.5
 const FALL = 0.1
@@ -20,6 +22,14 @@ export class Pace {
   /** Nothing is known any more, as at the start: what was buffered did not start in time. */
   forget (): void {
     this.#meanMs = null
+  }
+
+  /**
+   * How many rows to mark as started at once. 0, and so exactly those that start, unless attempts are over so fast that
+   * a round trip for each wave of them would be what takes the time: then as many as start within 4 ms.
+   */
+  get stride (): number {
+    return this.#meanMs !== null && this.#meanMs < MARK_EXACT_MS ? this.startsWithin(MARK_AHEAD_MS) : 0
   }
 
   /** How many attempts would start within so many milliseconds while all slots are taken; 0 until one was measured. */

@@ -11,6 +11,8 @@ export interface WorkerRole {
   onRegistered (worker: string): void
   onDeregistered (worker: string): void
   onReady (): void
+  /** The first endings are written: this process gets something done. */
+  onProgress (): void
   /** Quarantined tasks wait for a process of their own. */
   onQuarantine (): void
   /** The process ends and leaves this to be settled when it is gone. */
@@ -27,6 +29,7 @@ export const EMBEDDED: WorkerRole = Object.freeze({
   onRegistered: () => {},
   onDeregistered: () => {},
   onReady: () => {},
+  onProgress: () => {},
   onQuarantine: () => {},
   onEstate: () => {},
   die: () => {}

@@ -86,6 +86,7 @@ export class Runner {
     }
     const { timeout, timeoutGrace } = backend.rulesOf(task, row)
     host.events.emit('onStarted', result)
+    if (timeout !== null) this.#watch(run, task, timeout, timeoutGrace) // before it runs: it may block at once
     run.attempt = runAttempt({
       app: host.app,
       task,
@@ -101,7 +102,6 @@ export class Runner {
       progress: async (text) => { await this.#progress(run, text) },
       transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode)
     })
-    if (timeout !== null) this.#watch(run, task, timeout, timeoutGrace)
     void run.attempt.outcome.then((outcome) => { this.#ended(run, task, fields, outcome) })
   }
 

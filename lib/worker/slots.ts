@@ -1,6 +1,6 @@
 import type { ClaimedRow, Store } from '../store/store.js'
 import type { AbortCause } from '../run/outcome.js'
-import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS, BUFFER_ROWS_MAX, MARK_AHEAD_MS } from '../core/limits.js'
+import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS, BUFFER_ROWS_MAX } from '../core/limits.js'
 import { Buffer, type Entry } from './buffer.js'
 import type { Room } from './claimer.js'
 import type { Claim } from './ledger.js'
@@ -58,7 +58,7 @@ export class Slots {
     const unspent = maxTasks === null ? Infinity : maxTasks - this.#started - buffered
     const limit = Math.min(free + ahead - buffered, unspent)
     if (limit < 1) return null
-    const soon = buffered === 0 ? pace.startsWithin(MARK_AHEAD_MS) : 0
+    const soon = buffered === 0 ? pace.stride : 0
     return { limit, start: Math.min(limit, Math.max(0, free - buffered) + soon) }
   }
 
@@ -127,7 +127,7 @@ export class Slots {
   #markAhead (): void {
     const entry = this.#buffer.first()
     if (entry === undefined) return
-    const stride = this.#settings.pace.startsWithin(MARK_AHEAD_MS)
+    const stride = this.#settings.pace.stride
     const { claim, place } = entry
     if (stride > 1 && claim.marked < claim.rows && claim.marked - place < stride / 2) this.#mark(entry)
   }
@@ -136,7 +136,7 @@ export class Slots {
     if (this.#marking) return
     const { store, concurrency, pace, outage } = this.#settings
     const free = Math.max(1, concurrency - this.runs.size)
-    const target = Math.min(claim.rows, place + Math.max(free, pace.startsWithin(MARK_AHEAD_MS)))
+    const target = Math.min(claim.rows, place + Math.max(free, pace.stride))
     this.#marking = true
     const done = (wait: number): void => {
       const go = (): void => {

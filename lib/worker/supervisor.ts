@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { INVALID_OPTION } from '../core/errors.js'
-import { RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS, RESTART_READY_MAX_MS } from '../core/limits.js'
+import { RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { PIPE_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type Estate, type PipeMessage, type SupervisorMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
@@ -18,6 +18,8 @@ interface Child {
   readonly workers: Set<string>
   estates: Estate[]
   ready: boolean
+  /** It has finished tasks: what killed it was not the worker's own fault, and others wait. */
+  progressed: boolean
   ended: { started: number, replace: boolean } | null
   /** When its keeper was last heard of; null until it was. */
   aliveAt: number | null
@@ -80,7 +82,7 @@ class Supervisor {
     })
     const estates = this.#estates
     this.#estates = []
-    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, ended: null, aliveAt: null }
+    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, progressed: false, ended: null, aliveAt: null }
     this.#children.add(child)
     forked.on('message', (message: ChildMessage) => { this.#hear(child, message) })
     forked.on('error', (error) => { console.error(`fastify-tasks: a worker process: ${error.message}`) })
@@ -106,6 +108,7 @@ class Supervisor {
         child.estates.push(message.estate)
         break
       case 'quarantine': this.#quarantine(); break
+      case 'progress': child.progressed = true; break
       case 'alive': child.aliveAt = performance.now(); break
       case 'ended': child.ended = message
     }
@@ -139,8 +142,8 @@ class Supervisor {
     if (ended !== null && code === 0) return this.#settle()
     if (!this.#everReady && role === 'worker') return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
-    if (performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
-    this.#again(child, Math.min(this.#backoff.next(), child.ready ? RESTART_READY_MAX_MS : Infinity))
+    if (child.progressed || performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
+    this.#again(child, this.#backoff.next())
   }
 
   #again ({ role }: Child, wait: number): void {

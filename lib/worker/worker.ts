@@ -55,6 +55,7 @@ export class Worker {
   #finished: Promise<EndReason> | null = null
   #end: (reason: EndReason) => void = () => {}
   #ending: EndReason | null = null
+  #progressed = false
   /** Grows with whatever could have made rows ready; the last look saw it at `#lookedAt`, with nothing under way. */
   #activity = 0
   #lookedAt = -1
@@ -261,6 +262,10 @@ export class Worker {
   /** All that was reported is written. */
   #onWritten (): void {
     this.#activity += 1
+    if (!this.#progressed && this.#slots.started > 0) {
+      this.#progressed = true
+      this.#role.onProgress()
+    }
     if (this.#options.batch && this.#isIdle()) this.#claimer.wake()
     else this.#claimer.look()
     this.#checkEnd()

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { setting } from './setting.ts'
+
+t.test('an app that does not boot is not started again: the error is printed and the exit code is 1', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker([], {}, 'broken.js')
+  t.match(await process.exit(), { code: 1 })
+  t.equal(process.stderr.filter((line) => line.includes('Error: the app is broken')).length, 1)
+})
+
+t.test('flags that are wrong are named, and the exit code is 2', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  for (const [args, named] of [
+    [['--concurrency', '0'], '--concurrency is not valid'],
+    [['--colour'], '--colour is not valid'],
+    [['--lease', 'soon'], '--lease is not valid'],
+    [['--lease', '2s', '--max-block', '2s'], '--max-block is not valid'],
+    [['now'], 'now is not valid']
+  ] as const) {
+    const process = worker(args)
+    t.match(await process.exit(), { code: 2 }, args.join(' '))
+    t.ok(process.stderr.some((line) => line.includes(named)), named)
+  }
+  const process = worker([], { TASKS_WORKER_INTERVAL: 'often' })
+  t.match(await process.exit(), { code: 2 })
+  t.ok(process.stderr.some((line) => line.includes('TASKS_WORKER_INTERVAL is not valid')))
+})
+
+t.test('--help prints the flags and starts nothing', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker(['--help'])
+  t.match(await process.exit(), { code: 0 })
+  t.ok(process.stdout.some((line) => line.includes('--shutdown-grace TIME')))
+})
+
+t.test('a worker waits for a database that is away at the start, and says so', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const folder = join(await mkdtemp(join(tmpdir(), 'fastify-tasks-late-')), 'later')
+  t.teardown(async () => { await rm(join(folder, '..'), { recursive: true, force: true }) })
+  const process = worker([], { TASKS_DATABASE_URL: `sqlite:${join(folder, 'tasks.sqlite3')}` })
+  await process.line('waits for its database')
+  await mkdir(folder)
+  await process.line('worker ready')
+})
+
+t.test('several processes share the work, and one that is killed is replaced', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--processes', '2', '--concurrency', '1', '--worker-id', 'mail'])
+  const results = await Promise.all([1, 2].map(async () => await app.tasks.enqueue('slow', 60_000)))
+  const pids = await eventually(async () => {
+    const pids = await Promise.all(results.map(async ({ id }) => (await runs(id))[0]))
+    assert.ok(pids.every((pid) => pid !== undefined))
+    return pids as number[]
+  })
+  t.not(pids[0], pids[1])
+  t.not(pids[0], process.pid, 'the supervisor runs nothing itself')
+  t.match((await app.tasks.stats()).workers.map(({ id }) => id), [/^mail-/, /^mail-/])
+  globalThis.process.kill(pids[0] as number, 'SIGKILL')
+  await eventually(async () => { assert.equal((await runs((results[0] as { id: string }).id)).length, 2) })
+})

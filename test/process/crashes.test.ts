@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import t from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { setting } from './setting.ts'
+
+t.test('what a killed worker ran is run by another within lease, sweep and poll, and the death is charged', async (t) => {
+  const { app, worker, runs, ledger } = await setting(t)
+  const victim = worker()
+  const result = await app.tasks.enqueue('slow', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  const heir = worker()
+  await heir.line('worker ready')
+  const killed = Date.now()
+  victim.signal('SIGKILL')
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 2) })
+  const again = (await ledger(result.id)).at(-1)
+  t.ok((again?.at ?? Infinity) - killed < 1_000 + 200 * 1.2 + 1_000, 'within the bound')
+  await result.refresh()
+  t.match(result, { status: 'RUNNING', attempts: 2, errors: [{ code: 'FST_TASKS_WORKER_LOST', attempt: 1 }] })
+})
+
+t.test('a task that kills its process spends its own budget, the last of it in quarantine, and its neighbours end as they would have', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const killer = await app.tasks.enqueue('kill')
+  const neighbours = await Promise.all(Array.from({ length: 10 }, async () => await app.tasks.enqueue('quick')))
+  worker(['--concurrency', '1'])
+  await killer.wait()
+  t.match(killer, { status: 'FAILED', attempts: 3, errors: [{}, {}, { code: 'FST_TASKS_WORKER_LOST', attempt: 3 }] })
+  for (const neighbour of neighbours) {
+    await neighbour.wait()
+    // Beside the first death, or the second, it may have been running too, or have ended without that being written yet.
+    t.equal(neighbour.status, 'SUCCESSFUL')
+    t.ok(neighbour.attempts <= 3)
+  }
+  const alone = (await runs(killer.id)).at(-1)
+  for (const { id } of neighbours) t.notOk((await runs(id)).includes(alone as number), 'nothing else ran in the last process')
+})
+
+t.test('a task that blocks the loop for less than --max-block is not run twice', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const processes = [worker(['--lease', '900ms', '--max-block', '800ms']), worker(['--lease', '900ms', '--max-block', '800ms'])]
+  for (const process of processes) await process.line('worker ready')
+  const result = await app.tasks.enqueue('block', 650)
+  await result.wait()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
+  t.equal((await runs(result.id)).length, 1)
+})
+
+t.test('a process whose loop stands still for longer than --max-block is killed, so that no two attempts overlap', async (t) => {
+  const { app, worker, ledger } = await setting(t)
+  const process = worker()
+  await process.line('worker ready')
+  const result = await app.tasks.enqueue('block', 60_000)
+  await result.wait()
+  t.match(result, { status: 'FAILED', attempts: 3, errors: [{}, {}, { code: 'FST_TASKS_WORKER_LOST' }] })
+  t.ok(process.stderr.some((line) => /stood still for \d+ ms/.test(line)))
+  t.equal((await ledger(result.id)).filter(({ what }) => what === 'end').length, 0)
+})
+
+t.test('a task that blocks beyond its timeout and grace ends as timed out with its process, and its neighbours are not charged', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--lease', '3s'])
+  await process.line('worker ready')
+  const neighbour = await app.tasks.enqueue('slow', 500)
+  await eventually(async () => { assert.equal((await runs(neighbour.id)).length, 1) })
+  const blocker = await app.tasks.enqueue('blockLimited', 60_000)
+  await blocker.wait()
+  t.match(blocker, { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
+  await neighbour.wait()
+  t.match(neighbour, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.equal((await runs(neighbour.id)).length, 2)
+})
+
+t.test('an attempt that ignores its timeout is retried only when its process is gone', async (t) => {
+  const { app, worker, runs, ledger } = await setting(t)
+  worker()
+  const result = await app.tasks.enqueue('hang')
+  await result.wait()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 2, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
+  const [first, second] = await runs(result.id)
+  t.not(first, second)
+  const entries = await ledger(result.id)
+  const again = entries.findIndex(({ what, pid }) => what === 'run' && pid === second)
+  t.ok(entries.slice(again).every(({ pid }) => pid === second), 'the first did nothing any more')
+})
+
+t.test('process.exit and late errors of a task are its own failure, and its neighbours end in the same process', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker()
+  await process.line('worker ready')
+  const neighbour = await app.tasks.enqueue('slow', 1_500)
+  const exits = await app.tasks.enqueue('exit', 3)
+  const throws = await app.tasks.enqueue('throwAfter')
+  await exits.wait()
+  t.match(exits, { status: 'FAILED', errors: [{ code: 'FST_TASKS_PROCESS_EXIT', message: /process\.exit\(3\)/ }] })
+  await throws.wait()
+  t.equal(throws.status, 'SUCCESSFUL')
+  await process.line('an exception of a task after its attempt had ended')
+  const later = await app.tasks.enqueue('exitLater')
+  await later.wait()
+  t.match(later, { status: 'FAILED', errors: [{ code: 'FST_TASKS_PROCESS_EXIT' }] })
+  await neighbour.wait()
+  t.match(neighbour, { status: 'SUCCESSFUL', attempts: 1 })
+  t.same(await runs(neighbour.id), await runs(exits.id))
+  const rejects = await app.tasks.enqueue('rejectLate')
+  await rejects.wait()
+  t.match(rejects, { status: 'FAILED', errors: [{ exceptionClass: 'RangeError', message: 'nobody listens' }] })
+})

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import t from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { setting } from './setting.ts'
+
+t.test('an idle worker that gets SIGTERM exits at once with 0', async (t) => {
+  const { app, worker } = await setting(t)
+  const process = worker()
+  await process.line('worker ready')
+  const begun = performance.now()
+  process.signal('SIGTERM')
+  t.match(await process.exit(), { code: 0, signal: null })
+  t.ok(performance.now() - begun < 1_500)
+  t.same((await app.tasks.stats()).workers, [], 'it has signed off')
+})
+
+t.test('a running attempt ends within the grace, and nothing more is claimed', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--concurrency', '1'])
+  const running = await app.tasks.enqueue('slow', 700)
+  await eventually(async () => { assert.equal((await runs(running.id)).length, 1) })
+  const waiting = await app.tasks.enqueue('quick')
+  process.signal('SIGTERM')
+  t.match(await process.exit(), { code: 0 })
+  await running.refresh()
+  await waiting.refresh()
+  t.match(running, { status: 'SUCCESSFUL', attempts: 1 })
+  t.match(waiting, { status: 'READY', attempts: 0 })
+})
+
+t.test('what still runs after the grace is aborted and handed back, and no attempt is charged', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--shutdown-grace', '200ms'])
+  const result = await app.tasks.enqueue('slow', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGINT')
+  t.match(await process.exit(), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+})
+
+t.test('a second signal aborts and hands back without waiting for the grace', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--shutdown-grace', '60s'])
+  const result = await app.tasks.enqueue('slow', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  await process.line('waiting for running attempts')
+  process.signal('SIGTERM')
+  t.match(await process.exit({ timeout: 5_000 }), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0 })
+})
+
+t.test('an attempt that ignores the abort is handed back when its process is gone', async (t) => {
+  const { app, worker, runs, ledger } = await setting(t)
+  const process = worker(['--shutdown-grace', '50ms'])
+  const result = await app.tasks.enqueue('deaf', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  const handedBack = eventually(async () => {
+    await result.refresh()
+    assert.equal(result.status, 'READY')
+    return Date.now()
+  }, { interval: 5 })
+  t.match(await process.exit(), { code: 0 })
+  const at = await handedBack
+  t.match(result, { attempts: 0, errors: [] })
+  const beats = (await ledger(result.id)).filter(({ what }) => what === 'beat')
+  t.ok(beats.length > 0)
+  t.ok(beats.every((beat) => beat.at <= at), 'it did nothing any more when it was handed back')
+})
+
+t.test('a signal that comes before the worker is ready ends it at once', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker([], { TASKS_DATABASE_URL: 'sqlite:/nowhere/tasks.sqlite3' })
+  await process.line('waits for its database')
+  process.signal('SIGTERM')
+  t.match(await process.exit({ timeout: 2_000 }), { code: 0 })
+})
+
+t.test('a batch drains what is ready and exits 0', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const results = await Promise.all(Array.from({ length: 30 }, async () => await app.tasks.enqueue('quick')))
+  t.match(await worker(['--batch', '--processes', '2']).exit(), { code: 0 })
+  for (const result of results) {
+    await result.refresh()
+    t.equal(result.status, 'SUCCESSFUL')
+    t.equal((await runs(result.id)).length, 1)
+  }
+})
+
+t.test('a worker exits 0 after --max-tasks attempts and leaves the others alone', async (t) => {
+  const { app, worker, ledger } = await setting(t)
+  for (let count = 0; count < 5; count++) await app.tasks.enqueue('quick')
+  t.match(await worker(['--max-tasks', '3']).exit(), { code: 0 })
+  t.equal((await ledger()).length, 3)
+  t.match(await app.tasks.stats(), { queues: { default: { ready: 2, running: 0 } } })
+})
