@@ -4,6 +4,7 @@
 
 const BUSY_MS = 500 // between two looks while work is under way
 const IDLE_MS = 2000 // and while there is none
+const SAID_MS = 8000 // for which a good message stays
 
 const live = /** @type {HTMLElement} */ (document.getElementById('live'))
 const said = /** @type {HTMLElement} */ (document.getElementById('said'))
@@ -11,6 +12,8 @@ let shown = ''
 let lost = false
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let silence
 /** Looks are numbered, so that a late answer does not overwrite a newer one. */
 let looks = 0
 
@@ -98,4 +101,6 @@ function say (text, bad = false) {
   if (said.textContent === text) return
   said.textContent = text
   said.classList.toggle('bad', bad)
+  clearTimeout(silence)
+  if (!bad) silence = setTimeout(() => { said.textContent = '' }, SAID_MS)
 }

@@ -16,7 +16,6 @@ import { trapsCard } from './traps.js'
 export function homePage (now) {
   return layout(html`
     <div id="live">${livePart(now)}</div>
-    <p id="said" class="said" role="status"></p>
     <section class="card" aria-labelledby="write-title">
       <h2 id="write-title">Write</h2>
       <div class="columns">

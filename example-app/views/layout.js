@@ -22,6 +22,7 @@ ${head}
 <main id="main">
 ${content}
 </main>
+<p id="said" class="said" role="status"></p>
 <footer>An example of <code>fastify-tasks</code>. Its code is in <code>example-app/</code>.</footer>
 </body>
 </html>

@@ -108,7 +108,7 @@ for (const database of databases) {
 }
 
 /** Open the site in the browser; the test fails where the page logs an error, a blocked script say. */
-async function visit (t: Tap.Test, database: typeof databases[number], emails: readonly string[]): Promise<{ site: Site, page: Page }> {
+async function visit (t: { after: (fn: () => unknown) => void }, database: typeof databases[number], emails: readonly string[]): Promise<{ site: Site, page: Page }> {
   const site = await openSite(t, database, emails)
   const url = await site.app.listen({ host: '127.0.0.1', port: 0 })
   const page = await context.newPage()

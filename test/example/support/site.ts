@@ -26,15 +26,13 @@ interface Test { after (fn: () => unknown): void }
 /** The site on a database of its own, with the given subscribers and a mail server. */
 export async function openSite (t: Test, database: TestDatabases, emails: readonly string[]): Promise<Site> {
   const { url, close } = await database.open()
-  const folder = await mkdtemp(join(tmpdir(), 'small-press-test-'))
   const mailServer = new MailServer()
-  const subscribersFile = await writeSubscribers(folder, emails)
+  const subscribersFile = await writeSubscribers(t, emails)
   const app = buildApp({ databaseUrl: url, smtpUrl: await mailServer.listen(), subscribersFile, copyEvery: 60_000, logLevel: 'silent' })
   t.after(async () => {
     await app.close()
     await mailServer.close()
     await close()
-    await rm(folder, { recursive: true, force: true })
   })
   await app.ready()
   return {
@@ -54,7 +52,10 @@ export function subscribers (count: number, ...domains: string[]): string[] {
   return Array.from({ length: count }, (_, index) => `reader${index}@${domains[index] ?? 'example.com'}`)
 }
 
-async function writeSubscribers (folder: string, emails: readonly string[]): Promise<string> {
+/** A subscribers file that is gone after the test. */
+export async function writeSubscribers (t: Test, emails: readonly string[]): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'small-press-test-'))
+  t.after(async () => { await rm(folder, { recursive: true, force: true }) })
   const file = join(folder, 'subscribers.csv')
   await writeFile(file, ['name,email', ...emails.map((email, index) => `Reader, ${index},${email}`), ''].join('\n'))
   return file
