@@ -29,7 +29,7 @@ function text ({ queues, workers, unknownTasks, approximate }: Stats): string {
 
 function queueTable (queues: Stats['queues']): string {
   const names = Object.keys(queues).sort()
-  if (names.length === 0) return 'No results.\n'
+  if (names.length === 0) return 'No queue has results that wait, run or have failed.\n'
   return table(['QUEUE', 'READY', 'DEFERRED', 'RUNNING', 'FAILED', 'OLDEST READY', 'STATE'], names.map((name) => {
     const { ready, deferred, running, failed, oldestReadyMs, paused } = queues[name] as Stats['queues'][string]
     return [name, ready, deferred, running, failed, age(oldestReadyMs), paused ? 'paused' : 'open']
