@@ -148,7 +148,8 @@ class Snapshot implements TaskResult {
   }
 
   async wait (options: { timeout?: Duration | undefined, signal?: AbortSignal | undefined } = {}): Promise<TaskResult> {
-    if (this.isFinished) return this
+    // A FAILED or CANCELLED one may have been put back since it was read.
+    if (this.status === 'SUCCESSFUL' || (this.isFinished && this.#source.wait === undefined)) return this
     const wait = this.#verb('wait', 'waiting for results')
     this.#fields = this.#keep(await wait(this.id, options))
     return this
