@@ -1,0 +1,97 @@
+import t from 'tap'
+import { Coalescer } from '#lib/backends/coalescer.js'
+import type { InsertedRow, NewRow } from '#lib/store/store.js'
+import { QUEUE_FULL, STORE_UNAVAILABLE } from '#lib/core/errors.js'
+
+function row (id: string, args = '[]'): NewRow {
+  return { id, args } as NewRow
+}
+
+/** An insert that is answered by hand. */
+class Inserts {
+  readonly calls: string[][] = []
+  readonly #answers: Array<(error?: Error) => void> = []
+  refuse: (ids: string[]) => Error | undefined = () => undefined
+
+  readonly insert = async (rows: readonly NewRow[]): Promise<InsertedRow[]> => {
+    const ids = rows.map(({ id }) => id)
+    this.calls.push(ids)
+    await new Promise<void>((resolve) => { this.#answers.push(resolve) })
+    const error = this.refuse(ids)
+    if (error !== undefined) throw error
+    return rows.map((each) => ({ row: each as unknown as InsertedRow['row'], isDuplicate: false }))
+  }
+
+  async answer (): Promise<void> {
+    this.#answers.shift()?.()
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+}
+
+const idsOf = (inserted: InsertedRow[]): string[] => inserted.map(({ row }) => row.id)
+const tick = async (): Promise<void> => { await Promise.resolve() }
+
+t.test('a lone enqueue is sent within its tick', async (t) => {
+  const inserts = new Inserts()
+  const coalescer = new Coalescer(inserts.insert)
+  const stored = coalescer.add([row('a')])
+  await tick()
+  t.same(inserts.calls, [['a']])
+  await inserts.answer()
+  t.same(idsOf(await stored), ['a'])
+})
+
+t.test('those that meet share a statement, and those that come meanwhile the next one', async (t) => {
+  const inserts = new Inserts()
+  const coalescer = new Coalescer(inserts.insert)
+  const early = [coalescer.add([row('a')]), coalescer.add([row('b'), row('c')])]
+  await tick()
+  const late = [coalescer.add([row('d')]), coalescer.add([row('e')])]
+  t.same(inserts.calls, [['a', 'b', 'c']])
+  await inserts.answer()
+  t.same((await Promise.all(early)).map(idsOf), [['a'], ['b', 'c']])
+  t.same(inserts.calls, [['a', 'b', 'c'], ['d', 'e']])
+  await inserts.answer()
+  t.same((await Promise.all(late)).map(idsOf), [['d'], ['e']])
+  const again = coalescer.add([row('f')])
+  await tick()
+  await inserts.answer()
+  t.same(idsOf(await again), ['f'], 'and it goes on after it was idle')
+})
+
+t.test('a bad row fails alone, and what belongs to it', async (t) => {
+  const inserts = new Inserts()
+  const full = new QUEUE_FULL('q', 1)
+  inserts.refuse = (ids) => ids.includes('bad') ? full : undefined
+  const coalescer = new Coalescer(inserts.insert)
+  const added = [coalescer.add([row('a')]), coalescer.add([row('with it'), row('bad')]), coalescer.add([row('b')])]
+  const settled = Promise.allSettled(added)
+  await tick()
+  for (let call = 0; call < 4; call++) await inserts.answer()
+  t.same(inserts.calls, [['a', 'with it', 'bad', 'b'], ['a'], ['with it', 'bad'], ['b']])
+  t.same((await settled).map((each) => each.status === 'fulfilled' ? idsOf(each.value) : each.reason), [['a'], full, ['b']])
+})
+
+t.test('a database that is away fails them together, without a call for each', async (t) => {
+  const inserts = new Inserts()
+  const away = new STORE_UNAVAILABLE('store tasks', 'ECONNREFUSED')
+  inserts.refuse = () => away
+  const coalescer = new Coalescer(inserts.insert)
+  const settled = Promise.allSettled([coalescer.add([row('a')]), coalescer.add([row('b')])])
+  await tick()
+  await inserts.answer()
+  t.same((await settled).map((each) => each.status === 'rejected' && each.reason), [away, away])
+  t.equal(inserts.calls.length, 1)
+})
+
+t.test('a statement is bounded in rows and in bytes, and what belongs together is not split', async (t) => {
+  const inserts = new Inserts()
+  const coalescer = new Coalescer(inserts.insert)
+  const many = Array.from({ length: 1_200 }, (_, index) => row(`m${index}`))
+  const big = 'x'.repeat(5 * 1024 * 1024)
+  const added = [coalescer.add([row('a')]), coalescer.add(many), coalescer.add([row('b', big)]), coalescer.add([row('c', big)]), coalescer.add([row('d')])]
+  await tick()
+  for (let call = 0; call < 5; call++) await inserts.answer()
+  await Promise.all(added)
+  t.same(inserts.calls.map((ids) => ids.length > 5 ? ids.length : ids), [['a'], 1_200, ['b'], ['c', 'd']])
+})
