@@ -41,7 +41,7 @@ t.test('a file that gives no app ends the worker with 1 and a reason', async (t)
   t.match(neither, { code: 1, text: /neither\.js exports neither buildApp/ })
   t.match(notAnApp, { code: 1, text: /not-an-app\.js gave no Fastify instance/ })
   t.match(throws, { code: 1, text: /the config is missing/ })
-  t.notMatch(neither.text, / {4}at /, 'no stack for what is wrong with the file')
+  t.notMatch(neither?.text, / {4}at /, 'no stack for what is wrong with the file')
 })
 
 t.test('a worker on a backend that is no database ends with a reason', async (t) => {

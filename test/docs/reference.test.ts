@@ -19,7 +19,7 @@ t.test('the README names every worker flag with its variable and its default, an
   t.strictSame(rows.map(([flag]) => flag?.split(' ')[0]), WORKER_OPTIONS.map(({ flag }) => `--${flag}`))
   for (const [index, option] of WORKER_OPTIONS.entries()) {
     const [flag, variable, fallback] = rows[index] as string[]
-    t.equal(variable, option.env, flag)
+    t.equal(variable, option.env, `--${option.flag}`)
     t.ok(fallback?.startsWith(option.default ?? '–'), `${String(flag)} ${String(fallback)}`)
   }
 })

@@ -16,7 +16,7 @@ export const stats = databaseCommand({
 })
 
 function dataOf (found: Stats): unknown {
-  return { ...found, workers: found.workers.map((worker) => ({ ...worker, lastSeen: moment(worker.lastSeen) })) }
+  return { ...found, workers: found.workers.map(({ id, lastSeen, running }) => ({ id, lastSeen: moment(lastSeen), running })) }
 }
 
 function text ({ queues, workers, unknownTasks, approximate }: Stats): string {
