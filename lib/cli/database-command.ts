@@ -15,7 +15,7 @@ export interface DatabaseRequest extends CommandRequest {
 
 export interface DatabaseCommand<Input> extends Omit<Command, 'run' | 'flags'> {
   readonly flags?: Readonly<Record<string, Flag>>
-  /** True where it makes the tables itself; the others are refused where they are missing. */
+  /** True where it makes the file and the tables itself; the others are refused where they are missing. */
   readonly creates?: boolean
   /** True where it needs the database's wake-up connection. */
   readonly listens?: boolean
@@ -37,7 +37,7 @@ export function databaseCommand<Input> (command: DatabaseCommand<Input>): Comman
     async run (plain) {
       const database = databaseOf(plain.flags, plain.terminal.env)
       const { alias, url, schema, tablePrefix } = database
-      const connect = (): KnexStore => openStore({ url, schema, tablePrefix, migrate: creates, listen: listens })
+      const connect = (): KnexStore => openStore({ url, schema, tablePrefix, migrate: false, listen: listens })
       const request = { ...plain, alias, connect, print: printer(plain) }
       const input = read(request)
       if (!creates) refuseMissingFile(database)

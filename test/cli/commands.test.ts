@@ -88,6 +88,25 @@ for (const database of databases) {
       t.match((await cli('migrate')).stdout, /up to date/)
     })
 
+    t.test('of several migrations at once, one is run and all succeed', async (t) => {
+      const { cli } = await bench(t, database, { migrated: false })
+      const runs = await Promise.all([1, 2, 3, 4].map(async () => await cli('migrate', '--json')))
+      t.strictSame(runs.map(({ code, stderr }) => ({ code, stderr })), runs.map(() => ({ code: 0, stderr: '' })))
+      const counts = runs.map(({ stdout }) => JSON.parse(stdout).migrations.length)
+      t.equal(counts.filter((count) => count > 0).length, 1)
+    })
+
+    t.test('an alias is looked up in TASKS_BACKENDS, as the plugin does', async (t) => {
+      const { store, url } = await bench(t, database)
+      const id = uuid()
+      await store.insert([row({ id, backend: 'reports' })])
+      const env = { TASKS_DATABASE_URL: 'sqlite:/nowhere/tasks.sqlite3', TASKS_BACKENDS: JSON.stringify({ reports: { backend: 'database', url } }) }
+      const run = { code: -1, stdout: '', stderr: '' }
+      run.code = await main(['show', id, '--backend', 'reports', '--json'], { stdout: (text) => { run.stdout += text }, stderr: (text) => { run.stderr += text }, env })
+      t.equal(run.code, 0, run.stderr)
+      t.match(JSON.parse(run.stdout), { id, backend: 'reports' })
+    })
+
     t.test('the other commands make no tables, and say how to', async (t) => {
       const { call, url } = await bench(t, database, { migrated: false })
       const others = openStore({ url, listen: false, tablePrefix: 'others_' })

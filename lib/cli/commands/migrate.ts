@@ -1,3 +1,5 @@
+import { MIGRATION_REQUIRED } from '../../core/errors.js'
+import type { Store } from '../../store/store.js'
 import { EXIT_OK } from '../command.js'
 import { databaseCommand } from '../database-command.js'
 import { plural } from '../print.js'
@@ -10,11 +12,21 @@ export const migrate = databaseCommand({
   opens: false,
   read: () => undefined,
   async run ({ print }, store) {
-    const migrations = await store.pending()
-    await store.open() // runs them, once it has checked the versions
+    const migrations = await bringUpToDate(store)
     print({ migrations }, () => migrations.length === 0
       ? 'The task tables are up to date.\n'
       : `Ran ${plural(migrations.length, 'migration')}: ${migrations.join(', ')}\n`)
     return EXIT_OK
   }
 })
+
+/** Answers what this call has run: of several at once, one does it and the others wait for that. */
+async function bringUpToDate (store: Store): Promise<string[]> {
+  try {
+    await store.open() // checks the version of the database first
+    return []
+  } catch (error) {
+    if (error instanceof MIGRATION_REQUIRED) return await store.migrate()
+    throw error
+  }
+}
