@@ -1,4 +1,3 @@
-import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { setHost } from '../lib/core/host.js'
 import { AppTasks } from './app-tasks.js'
@@ -46,11 +45,17 @@ export const fastifyTasks = fp<FastifyTasksOptions>(async (app, options) => {
     await collections.close()
     await core.close()
   })
-  if (settings.worker !== null) startWorker(app, settings.worker)
+  if (settings.worker !== null) startWorker(core, settings.worker)
 }, { name: 'fastify-tasks', fastify: '5.x' })
 
 /** Once the server listens, which it never does in tests that only inject. */
-function startWorker (app: FastifyInstance, options: NonNullable<Settings['worker']>): void {
+function startWorker ({ app, backends }: TaskCore, options: NonNullable<Settings['worker']>): void {
+  const backend = backends.get(options.backend ?? 'default')
+  if (!('store' in backend)) {
+    // Not an error: with the immediate backend of development the same app works without one.
+    app.log.info({ backend: backend.alias }, 'no worker is started in this process: its backend stores nothing that one could run')
+    return
+  }
   app.addHook('onListen', async () => {
     // Imported here: an app that only enqueues loads no worker.
     const { createWorker } = await import('../lib/worker/index.js')

@@ -10,7 +10,7 @@ function row (id: string, args = '[]'): NewRow {
 /** An insert that is answered by hand. */
 class Inserts {
   readonly calls: string[][] = []
-  readonly #answers: Array<(error?: Error) => void> = []
+  readonly #answers: Array<() => void> = []
   refuse: (ids: string[]) => Error | undefined = () => undefined
 
   readonly insert = async (rows: readonly NewRow[]): Promise<InsertedRow[]> => {

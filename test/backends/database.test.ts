@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { DatabaseBackend, task, type BackendOptions, type Serializer, type TaskResult } from 'fastify-tasks'
@@ -8,7 +8,7 @@ const note = () => task('note', async (_value: unknown) => {})
 
 interface Built { app: FastifyInstance, note: ReturnType<typeof note>, backend: DatabaseBackend }
 
-async function build (test: typeof t, { url }: Pick<TestDatabase, 'url'>, options: BackendOptions = {}): Promise<Built> {
+async function build (test: Test, { url }: Pick<TestDatabase, 'url'>, options: BackendOptions = {}): Promise<Built> {
   const app = Fastify()
   const own = note()
   await app.register(fastifyTasks, { env: false, tasks: [own], backends: { default: { url, ...options } } })
@@ -96,7 +96,7 @@ for (const { name, open } of databases) {
       t.equal(new Set(results.map(({ id }) => id)).size, 1)
       t.equal(results.filter(({ isDuplicate }) => !isDuplicate).length, 1)
       t.equal(enqueued.length, 1, 'a duplicate is not told of')
-      const [first] = results as [TaskResult]
+      const [first] = results as TaskResult[] as [TaskResult]
       const duplicate = await keyed.enqueue('another')
       await duplicate.refresh()
       t.equal(duplicate.isDuplicate, true, 'also after a refresh')

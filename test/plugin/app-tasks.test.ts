@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import assert from 'node:assert/strict'
 import { getActiveResourcesInfo } from 'node:process'
 import diagnostics from 'node:diagnostics_channel'
@@ -10,7 +10,7 @@ import { RecordingBackend } from './recording-backend.ts'
 
 const add = () => task('math.add', async (a: number, b: number) => a + b)
 
-async function build (test: typeof t, options: FastifyTasksOptions): Promise<FastifyInstance> {
+async function build (test: Test, options: FastifyTasksOptions): Promise<FastifyInstance> {
   const app = Fastify()
   await app.register(fastifyTasks, { env: false, ...options })
   test.teardown(async () => { await app.close() })
@@ -136,7 +136,7 @@ for (const { name, open } of databases) {
     app.tasks.addHook('onFinished', ({ id, status }) => { finished.push(`${id} ${status}`) })
 
     const results = [await own.enqueue(1, 2), await other.enqueue(), await other.enqueue(), await own.using({ runAfter: '1h' }).enqueue(3, 4)]
-    const [first, second, third, deferred] = results as [TaskResult, TaskResult, TaskResult, TaskResult]
+    const [first, second, third, deferred] = results as TaskResult[] as [TaskResult, TaskResult, TaskResult, TaskResult]
     await own.using({ backend: 'second' }).enqueue(5, 6)
     const page = await app.tasks.list({ limit: 3 })
     t.same(page.results.map(({ id }) => id), [deferred.id, third.id, second.id])

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,7 +11,7 @@ const note = () => task('note', async (_text: string) => {})
 
 interface Built { app: FastifyInstance, backend: RecordingBackend, note: ReturnType<typeof note> }
 
-async function build (test: typeof t, options: FastifyTasksOptions = {}, before: (app: FastifyInstance) => void = () => {}): Promise<Built> {
+async function build (test: Test, options: FastifyTasksOptions = {}, before: (app: FastifyInstance) => void = () => {}): Promise<Built> {
   const app = Fastify({ forceCloseConnections: true })
   before(app)
   const own = note()

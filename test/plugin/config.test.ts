@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { RecordingBackend } from './recording-backend.ts'
 const SECRET = 'hunter2'
 
 /** Boot an app with these variables and no other `TASKS_*`; the environment is as before when it is ready. */
-async function boot (test: typeof t, env: Record<string, string>, options: FastifyTasksOptions = {}, setUp: (app: FastifyInstance) => Promise<void> = async () => {}): Promise<{ app: FastifyInstance, lines: string[] }> {
+async function boot (test: Test, env: Record<string, string>, options: FastifyTasksOptions = {}, setUp: (app: FastifyInstance) => Promise<void> = async () => {}): Promise<{ app: FastifyInstance, lines: string[] }> {
   const before = { ...process.env }
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
@@ -170,7 +170,8 @@ t.test("the app's own @fastify/env is not disturbed, before or after", async (t)
 t.test('production without a backend is warned of', async (t) => {
   const { lines } = await boot(t, { NODE_ENV: 'production' })
   t.ok(lines.some((line) => line.includes('NODE_ENV')))
-  for (const env of [{ TASKS_BACKEND: 'immediate' }, { TASKS_DATABASE_URL: 'sqlite::memory:' }, { TASKS_BACKENDS: '{"default":{"backend":"immediate"}}' }]) {
+  const said: Array<Record<string, string>> = [{ TASKS_BACKEND: 'immediate' }, { TASKS_DATABASE_URL: 'sqlite::memory:' }, { TASKS_BACKENDS: '{"default":{"backend":"immediate"}}' }]
+  for (const env of said) {
     t.notOk((await boot(t, { NODE_ENV: 'production', ...env })).lines.some((line) => line.includes('NODE_ENV')), JSON.stringify(env))
   }
 })

@@ -1,10 +1,10 @@
-import t from 'tap'
-import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { PassThrough, Readable } from 'node:stream'
 import fastifyTasks, { errors, task, type FastifyTasksOptions, type TaskResult } from 'fastify-tasks'
 import { RecordingBackend } from './recording-backend.ts'
 
-async function build (test: typeof t, options: FastifyTasksOptions = {}): Promise<{ app: FastifyInstance, backend: RecordingBackend, note: ReturnType<typeof note> }> {
+async function build (test: Test, options: FastifyTasksOptions = {}): Promise<{ app: FastifyInstance, backend: RecordingBackend, note: ReturnType<typeof note> }> {
   const app = Fastify({ forceCloseConnections: true })
   const own = note()
   await app.register(fastifyTasks, { env: false, tasks: [own], backends: { default: { backend: RecordingBackend } }, ...options })
@@ -37,7 +37,7 @@ t.test('what a request collected is stored in one call, after the response', asy
 
 t.test('a request that fails drops what it collected', async (t) => {
   const { app, backend, note } = await build(t)
-  const failing = async (request: { tasks: { enqueue: (task: ReturnType<typeof note>, text: string) => unknown } }): Promise<void> => { request.tasks.enqueue(note, 'x') }
+  const failing = async (request: FastifyRequest): Promise<void> => { request.tasks.enqueue(note, 'x') }
   app.get('/throws', async (request) => { await failing(request); throw new Error('no') })
   app.get('/throws-400', async (request) => { await failing(request); throw Object.assign(new Error('no'), { statusCode: 400 }) })
   app.get('/throws-now', (request) => { request.tasks.enqueue(note, 'x'); throw new Error('no') })
@@ -52,7 +52,6 @@ t.test('a request that fails drops what it collected', async (t) => {
     await app.tasks.flushed()
     t.same(backend.calls, [], path)
   }
-
 })
 
 t.test('a 4xx that was sent, and not thrown, keeps what was collected', async (t) => {

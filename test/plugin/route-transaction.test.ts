@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -11,7 +11,7 @@ const note = () => task('note', async (_text: string) => {})
 
 interface Built { app: FastifyInstance, note: ReturnType<typeof note>, enqueued: string[], count: () => Promise<number> }
 
-async function build (test: typeof t, database: TestDatabase, options: FastifyTasksOptions = {}): Promise<Built> {
+async function build (test: Test, database: TestDatabase, options: FastifyTasksOptions = {}): Promise<Built> {
   const app = Fastify({ forceCloseConnections: true })
   const own = note()
   const enqueued: string[] = []
@@ -20,7 +20,6 @@ async function build (test: typeof t, database: TestDatabase, options: FastifyTa
   test.teardown(async () => { await app.close() })
   return { app, note: own, enqueued, count: async () => (await app.tasks.list()).results.length }
 }
-
 
 for (const { name, open } of databases) {
   t.test(name, async (t) => {
@@ -194,7 +193,7 @@ for (const { name, open } of databases) {
     })
 
     t.test("a transaction of the app's own Knex instance carries enqueues; nested ones too", async (t) => {
-      const { app, note, enqueued } = await build(t, database)
+      const { note, enqueued } = await build(t, database)
       const knex = knexFor(database)
       t.teardown(async () => { await knex.destroy() })
       const results: TaskResult[] = []

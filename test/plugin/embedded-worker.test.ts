@@ -1,0 +1,45 @@
+import t, { type Test } from 'tap'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fastifyTasks, { task, type FastifyTasksOptions } from 'fastify-tasks'
+import { databases } from '../support/databases.ts'
+
+const add = () => task('math.add', async (a: number, b: number) => a + b)
+
+async function build (test: Test, options: FastifyTasksOptions): Promise<FastifyInstance> {
+  const app = Fastify()
+  await app.register(fastifyTasks, { env: false, ...options })
+  test.teardown(async () => { await app.close() })
+  return app
+}
+
+for (const { name, open } of databases) {
+  t.test(`a worker runs inside the server once it listens, and ends with it, on ${name}`, async (t) => {
+    const database = await open()
+    t.teardown(async () => { await database.close() })
+    const own = add()
+    const app = await build(t, { tasks: [own], worker: { interval: 50, concurrency: 2 }, backends: { default: { url: database.url } } })
+    const result = await own.enqueue(1, 2)
+    await app.inject('/')
+    t.same((await app.tasks.stats()).workers, [], 'not in an app that only injects')
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    await result.wait()
+    t.equal(result.returnValue, 3)
+    t.match(await app.tasks.health(), { ok: true, reasons: [] })
+    t.equal((await app.tasks.stats()).workers.length, 1)
+    await app.close()
+    const reader = await build(t, { backends: { default: { url: database.url } } })
+    t.same((await reader.tasks.stats()).workers, [], 'it has signed off')
+  })
+}
+
+t.test('where the backend needs none, no worker is started and the log says so', async (t) => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(async () => { await app.close() })
+  const own = add()
+  await app.register(fastifyTasks, { env: false, tasks: [own], worker: true })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.equal((await own.enqueue(1, 2)).returnValue, 3)
+  t.ok(lines.some((line) => line.includes('no worker is started')))
+  await t.rejects(build(t, { worker: { backend: 'nope' } }), { code: 'FST_TASKS_INVALID_BACKEND' })
+})
