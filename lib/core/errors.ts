@@ -1,4 +1,5 @@
-import createError from '@fastify/error'
+// By its name: published declarations must not depend on how a consumer's compiler reads a default export.
+import { createError } from '@fastify/error'
 
 /**
  * Every error that a user of fastify-tasks can meet, in one table. The README's error table, the exported

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
 const consumers = join(import.meta.dirname, 'consumers')
-const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string, dependencies: Record<string, string> }
 
 // What a consumer has beside the package: what it depends on, and what the consumer itself installed. Nothing else of
 // this repository can be found from there.
@@ -45,20 +45,20 @@ t.before(async () => {
 
 t.after(async () => { await rm(folder, { recursive: true, force: true }) })
 
-/** Compile one file as a project of its own, and run what came out. */
-async function consume (file: string, type: 'module' | 'commonjs', compilerOptions: object): Promise<string> {
+/** Compile files as a project of its own, and run what came out; answers what it printed. */
+async function consume (files: readonly string[], type: 'module' | 'commonjs', compilerOptions: object): Promise<string[]> {
   const project = await mkdtemp(join(folder, 'project-'))
-  await copyFile(join(consumers, file), join(project, file))
+  for (const file of files) await copyFile(join(consumers, file), join(project, file))
   await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type }))
-  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...STRICT, ...compilerOptions, outDir: 'out', rootDir: '.' }, files: [file] }))
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...STRICT, ...compilerOptions, outDir: 'out', rootDir: '.' }, files }))
   const tsc = join(folder, 'node_modules/typescript/bin/tsc')
-  await run(process.execPath, [tsc, '-p', project]).catch((error: { stdout: string }) => { throw new Error(error.stdout) })
-  return await execute(join(project, 'out', file.replace(/\.ts$/, '.js')), project)
+  await run(process.execPath, [tsc, '-p', project]).catch((error: { stdout: string }) => { throw new Error(error.stdout.split('\n').slice(0, 5).join('\n')) })
+  return await Promise.all(files.map(async (file) => await execute([join(project, 'out', file.replace(/\.ts$/, '.js'))], project)))
 }
 
-async function execute (script: string, cwd: string): Promise<string> {
+async function execute (args: readonly string[], cwd: string): Promise<string> {
   const env = { PATH: process.env['PATH'], CONSUMER_DATABASE_URL: `sqlite:${join(cwd, 'tasks.sqlite3')}` }
-  const { stdout } = await run(process.execPath, ['--trace-uncaught', script], { cwd, env, timeout: 30_000 })
+  const { stdout } = await run(process.execPath, [...args], { cwd, env, timeout: 60_000 })
   return stdout.trim()
 }
 
@@ -70,26 +70,30 @@ t.test('the tarball holds what is needed to run and to read, and nothing else', 
 })
 
 t.test('a consumer in ES modules compiles under strict and runs', async (t) => {
-  t.equal(await consume('esm.ts', 'module', { module: 'nodenext' }), 'esm consumer ran')
+  t.same(await consume(['esm.ts'], 'module', { module: 'nodenext' }), ['esm consumer ran'])
 })
 
-t.test('a consumer with a bundler\'s resolution compiles', async (t) => {
-  t.equal(await consume('esm.ts', 'module', { module: 'esnext', moduleResolution: 'bundler' }), 'esm consumer ran')
+t.test("a consumer with a bundler's resolution compiles and runs", async (t) => {
+  t.same(await consume(['esm.ts'], 'module', { module: 'esnext', moduleResolution: 'bundler' }), ['esm consumer ran'])
 })
 
 for (const module of ['node16', 'nodenext']) {
-  t.test(`a consumer in CommonJS compiles under strict and ${module}, and runs`, async (t) => {
-    t.equal(await consume('cjs.ts', 'commonjs', { module }), 'cjs consumer ran')
-    t.equal(await consume('interop.ts', 'commonjs', { module, esModuleInterop: true }), 'interop consumer ran')
+  t.test(`a consumer in CommonJS compiles under strict and ${module}, with require and with import, and runs`, async (t) => {
+    t.same(await consume(['cjs.ts', 'interop.ts'], 'commonjs', { module, esModuleInterop: true }), ['cjs consumer ran', 'interop consumer ran'])
   })
 }
 
-t.test('a consumer with the old resolution of modules compiles, and runs', async (t) => {
-  t.equal(await consume('interop.ts', 'commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0', esModuleInterop: true }), 'interop consumer ran')
+t.test('a consumer with the old resolution of modules compiles and runs', async (t) => {
+  t.same(await consume(['interop.ts'], 'commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0', esModuleInterop: true }), ['interop consumer ran'])
 })
 
 t.test('require() gives the plugin with everything else as its properties, from the same copy as import', async (t) => {
-  const project = await mkdtemp(join(folder, 'project-'))
-  await copyFile(join(consumers, 'plain.cjs'), join(project, 'plain.cjs'))
-  t.equal(await execute(join(project, 'plain.cjs'), project), 'plain consumer ran')
+  await copyFile(join(consumers, 'plain.cjs'), join(folder, 'plain.cjs'))
+  t.equal(await execute([join(folder, 'plain.cjs')], folder), 'plain consumer ran')
+})
+
+t.test('the command line runs from where it was installed', async (t) => {
+  const bin = join(folder, 'node_modules/fastify-tasks/dist/lib/cli/bin.js')
+  t.equal((await execute([bin, '--version'], folder)).includes(manifest.version), true)
+  t.match(await execute([bin, 'migrate', '--database-url', 'sqlite:./cli.sqlite3'], folder), /./)
 })
