@@ -31,6 +31,7 @@ export interface ClaimerSettings {
   readonly onDry: (rows: number) => void
 }
 
+const CLAIMING = 'ready tasks could not be claimed'
 const TIMER_MAX_MS = 2 ** 31 - 1
 
 /**
@@ -94,14 +95,14 @@ export class Claimer {
     const { outage, interval, onDry } = this.#settings
     try {
       const { claimed, nextDue } = await this.#look(session, room)
-      outage.over()
+      outage.over(CLAIMING)
       if (claimed >= room.limit) return
       this.#dry = true
       this.#wakeIn(Math.min(jittered(interval), nextDue))
       onDry(claimed)
     } catch (error) {
       this.#waiting = true
-      this.#wakeIn(outage.failed(error, 'ready tasks could not be claimed'))
+      this.#wakeIn(outage.failed(error, CLAIMING))
     }
   }
 

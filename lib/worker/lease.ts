@@ -40,6 +40,7 @@ export class Lease {
   #deadline: NodeJS.Timeout | null = null
   #heldUntil: number
   #over = false
+  #failing = false
 
   constructor (settings: LeaseSettings) {
     this.#settings = settings
@@ -125,12 +126,16 @@ export class Lease {
     switch (report.type) {
       case 'renewed':
         this.#heldUntil = report.sentAt + leaseMs
+        this.#failing = false
         this.#await()
         if (report.claims.length > 0) onClaims(report.claims)
         break
       case 'cancelled': onCancelled(report.ids); break
       case 'lost': this.#lose(0); break
-      case 'failed': log.warn({ worker, reason: report.message, heldForMs: Math.round(this.#heldUntil - monotonic()) }, 'the lease could not be renewed')
+      case 'failed':
+        if (this.#failing) break // said once
+        this.#failing = true
+        log.warn({ worker, reason: report.message, heldForMs: Math.round(this.#heldUntil - monotonic()) }, 'the lease could not be renewed')
     }
   }
 
@@ -141,7 +146,8 @@ export class Lease {
     this.#deadline = setTimeout(() => {
       // The loop itself may be late, with a renewal's report still unread behind it.
       setImmediate(() => {
-        if (this.#over || monotonic() < this.#heldUntil - marginMs) return
+        if (this.#over) return
+        if (monotonic() < this.#heldUntil - marginMs) return this.#await() // renewed, or the timer was early
         this.#lose(Math.max(0, this.#heldUntil - monotonic()))
       })
     }, Math.min(Math.max(0, this.#heldUntil - marginMs - monotonic()), 2 ** 31 - 1))

@@ -2,30 +2,31 @@ import type { FastifyBaseLogger } from 'fastify'
 import { OUTAGE_BACKOFF_MAX_MS, OUTAGE_BACKOFF_MIN_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 
-/** A database that is away: said once when it goes and once when it is back, however many calls meet it. */
+/** A database that is away: each thing that fails is said once when it begins to, and that all is well once in the end. */
 export class Outage {
   readonly #log: FastifyBaseLogger
-  readonly #backoff = new Backoff(OUTAGE_BACKOFF_MIN_MS, OUTAGE_BACKOFF_MAX_MS)
-  #since: number | null = null
+  readonly #failing = new Map<string, Backoff>()
+  #since = 0
 
   constructor (log: FastifyBaseLogger) {
     this.#log = log
   }
 
-  /** A call failed. Answers the milliseconds to wait before the next. */
+  /** A call failed. Answers the milliseconds to wait before the next try. */
   failed (error: unknown, what: string): number {
-    if (this.#since === null) {
-      this.#since = performance.now()
+    let backoff = this.#failing.get(what)
+    if (backoff === undefined) {
+      if (this.#failing.size === 0) this.#since = performance.now()
+      backoff = new Backoff(OUTAGE_BACKOFF_MIN_MS, OUTAGE_BACKOFF_MAX_MS)
+      this.#failing.set(what, backoff)
       this.#log.error({ err: error }, `${what}; trying again`)
     }
-    return this.#backoff.next()
+    return backoff.next()
   }
 
-  /** A call succeeded. */
-  over (): void {
-    if (this.#since === null) return
+  /** The same call succeeded. */
+  over (what: string): void {
+    if (!this.#failing.delete(what) || this.#failing.size > 0) return
     this.#log.info({ outageMs: Math.round(performance.now() - this.#since) }, 'the task database answers again')
-    this.#since = null
-    this.#backoff.reset()
   }
 }

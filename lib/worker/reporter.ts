@@ -31,6 +31,7 @@ export interface ReporterSettings {
   readonly onIdle: () => void
 }
 
+const WRITING = 'endings of tasks could not be written'
 // Tries after which a row that alone is refused again and again, while others pass, is given up.
 const STRIKES_MAX = 3
 
@@ -112,10 +113,10 @@ export class Reporter {
       this.#settled = false
       try {
         await this.#write(batch)
-        outage.over()
+        outage.over(WRITING)
         alone = false
       } catch (error) {
-        const wait = outage.failed(error, 'endings of tasks could not be written')
+        const wait = outage.failed(error, WRITING)
         this.#queue.push(...alone ? await this.#judge(batch) : batch)
         this.#settled = true
         // One row may spoil a batch: the next try is with one alone.

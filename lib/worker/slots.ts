@@ -18,6 +18,8 @@ export interface SlotsSettings {
   readonly outage: Outage
 }
 
+const MARKING = 'tasks could not be marked as started'
+
 /** The slots of a worker: what runs in them, and what is claimed ahead for them. */
 export class Slots {
   readonly runs = new Set<Run>()
@@ -79,6 +81,8 @@ export class Slots {
       if (entry === undefined) break
       // Charged if the process dies: not before it is marked.
       if (entry.place >= entry.claim.marked) { this.#mark(entry); break }
+      // It was there when a process died, and may be why: what has ended beside it is written first.
+      if (entry.row.deaths > 0 && !entry.session.reporter.idle) break
       this.#buffer.shift()
       this.#started += 1
       this.runs.add(runner.start(entry))
@@ -148,9 +152,9 @@ export class Slots {
     }
     store.markStarted({ worker: session.id, claim: claim.number }, target).then(() => {
       claim.marked = target
-      outage.over()
+      outage.over(MARKING)
       done(0)
-    }, (error: unknown) => { done(outage.failed(error, 'tasks could not be marked as started')) })
+    }, (error: unknown) => { done(outage.failed(error, MARKING)) })
   }
 
   /** What does not get its turn in time goes back: the tasks have turned out long, and others may be idle. */

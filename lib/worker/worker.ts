@@ -21,6 +21,9 @@ import { stopWorker } from './shutdown.js'
 import { Slots } from './slots.js'
 import { threadStoreOf } from './thread-store.js'
 
+const REGISTERING = 'the worker cannot register'
+const SWEEPING = 'dead workers could not be looked for'
+
 /** Why a worker's run ends. */
 export type EndReason =
   /** Batch: nothing was ready any more. */
@@ -90,7 +93,7 @@ export class Worker {
     })
     this.#rescuer = new Rescuer(host, this.#backend)
     const pruner = new Pruner(store, alias, this.#log)
-    const onError = (error: unknown): void => { outage.failed(error, 'the task database does not answer') }
+    const onError = (error: unknown): void => { outage.failed(error, SWEEPING) }
     this.#loops = [
       new Loop({ every: options.sweep, onError, run: async () => { await this.#sweep() } }),
       ...role.quarantined ? [] : [new Loop({ every: PRUNE_INTERVAL_MS, onError, run: async (signal) => { await pruner.runOnce(signal) } })]
@@ -143,7 +146,7 @@ export class Worker {
     await this.#listen()
     await this.#register()
     // A batch takes what is ready now, and that is also what a dead worker left.
-    if (this.#options.batch) await this.#sweep().catch((error: unknown) => { this.#outage.failed(error, 'the task database does not answer') })
+    if (this.#options.batch) await this.#sweep().catch((error: unknown) => { this.#outage.failed(error, SWEEPING) })
     if (!this.#stop.signal.aborted) {
       this.#quarantine.announce()
       for (const loop of this.#loops) loop.start()
@@ -211,14 +214,14 @@ export class Worker {
           onCancelled: (of, ids) => { this.#slots.cancel(of, ids) },
           onWritten: () => { this.#onWritten() }
         })
-        this.#outage.over()
+        this.#outage.over(REGISTERING)
         this.#sessions.add(session)
         this.#session = session
         this.#role.onRegistered(session.id)
         this.#log.info({ worker: session.id, backend: alias, queues: queueName ?? 'all', ...(excludeQueues.length > 0 && { excludeQueues }), concurrency }, 'worker ready')
         return
       } catch (error) {
-        await pause(this.#outage.failed(error, 'the worker cannot register'), this.#stop.signal)
+        await pause(this.#outage.failed(error, REGISTERING), this.#stop.signal)
       }
     }
   }
@@ -266,6 +269,7 @@ export class Worker {
       this.#progressed = true
       this.#role.onProgress()
     }
+    this.#slots.pump()
     if (this.#options.batch && this.#isIdle()) this.#claimer.wake()
     else this.#claimer.look()
     this.#checkEnd()
@@ -316,7 +320,7 @@ export class Worker {
     await this.#quarantine.look()
     this.#claimer.forgetCursors()
     this.#claimer.wake()
-    this.#outage.over()
+    this.#outage.over(SWEEPING)
     for (const session of this.#sessions) {
       // What was lost and is written off is done with.
       if (session.lost && session.reporter.idle && ![...this.#slots.runs].some((run) => run.session === session)) this.#sessions.delete(session)

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { task } from 'fastify-tasks'
+import { createWorker } from 'fastify-tasks/worker'
+import { databases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
+import { gate, setting } from './setting.ts'
+
+for (const database of databases) {
+  t.test(database.name, async (t) => {
+    t.test('run() is once; stop() may be called by many, and before run()', async (t) => {
+      const { app, start } = await setting(t, database, [])
+      const { worker, ended } = start()
+      await t.rejects(worker.run(), { code: 'FST_TASKS_WORKER_RUNNING' })
+      await Promise.all([worker.stop(), worker.stop()])
+      await ended
+      await worker.stop()
+      const unused = createWorker(app)
+      await unused.stop()
+    })
+
+    t.test('maxTasks counts attempts, and what is beyond stays ready', async (t) => {
+      const note = task('note', async () => {})
+      const { app, start } = await setting(t, database, [note])
+      await app.tasks.enqueueMany(note, Array.from({ length: 10 }, () => []))
+      await start({ maxTasks: 4, concurrency: 3 }).ended
+      t.match(await app.tasks.stats(), { queues: { default: { ready: 6, running: 0 } }, workers: [] })
+    })
+
+    t.test('app.close() stops the workers made on it: what runs gets its grace, and is then handed back', async (t) => {
+      let aborted: unknown
+      const [started, patient] = [gate(), gate()]
+      const long = task('long', { takesContext: true }, async ({ signal }) => {
+        started.open()
+        await sleep(60_000, undefined, { signal }).catch(() => { aborted = signal.reason })
+        throw new Error('ended early')
+      })
+      const short = task('short', async () => { patient.open(); await sleep(100); return 'done' })
+      const { app, start, url } = await setting(t, database, [long, short])
+      const [first, second] = [await app.tasks.enqueue(long), await app.tasks.enqueue(short)]
+      const { ended } = start({ shutdownGrace: 300 })
+      await Promise.all([started.opened, patient.opened])
+      await app.close()
+      await ended
+      t.match(aborted, { code: 'FST_TASKS_SHUTDOWN' })
+      const { openStore } = await import('#lib/store/index.js')
+      const store = openStore({ url })
+      t.teardown(async () => { await store.close() })
+      t.match(await store.get(first.id), { status: 'READY', attempts: 0, errors: [] })
+      t.match(await store.get(second.id), { status: 'SUCCESSFUL', attempts: 1 })
+      t.same((await store.stats('default')).workers, [])
+    })
+
+    t.test('a worker claims nothing more while an attempt ignores its signal, and goes on when it has settled', async (t) => {
+      const over = gate()
+      let attempts = 0
+      const deaf = task('deaf', { timeout: 50, timeoutGrace: 50, retry: { limit: 1, delay: 0 } }, async () => {
+        attempts += 1
+        if (attempts === 1) await over.opened
+        return attempts
+      })
+      const note = task('note', async () => {})
+      const { app, start, lines } = await setting(t, database, [deaf, note])
+      const first = await app.tasks.enqueue(deaf)
+      start({ interval: 50 })
+      await eventually(() => { assert.ok(lines.some(({ msg }) => msg.startsWith('an attempt ignores its signal'))) })
+      const second = await app.tasks.enqueue(note)
+      await sleep(300)
+      await Promise.all([first.refresh(), second.refresh()])
+      t.match(first, { status: 'RUNNING', attempts: 1 }, 'never two attempts at once')
+      t.match(second, { status: 'READY', attempts: 0 })
+      over.open()
+      await Promise.all([first.wait(), second.wait()])
+      t.match(first, { status: 'SUCCESSFUL', attempts: 2, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
+    })
+
+    t.test('an attempt that never settles has failed all the same, and the worker can be stopped', async (t) => {
+      const hang = task('hang', { timeout: 50, timeoutGrace: 50 }, async () => { await new Promise(() => {}) })
+      const { app, start, drain } = await setting(t, database, [hang])
+      const [first, second] = [await app.tasks.enqueue(hang), await app.tasks.enqueue(hang)]
+      await drain()
+      await Promise.all([first.refresh(), second.refresh()])
+      t.match([first, second], [{ status: 'FAILED', errors: [{ code: 'FST_TASKS_TIMEOUT' }] }, { status: 'FAILED' }])
+      const third = await app.tasks.enqueue(hang)
+      const { worker } = start()
+      await third.wait()
+      await worker.stop()
+      t.same((await app.tasks.stats()).workers, [])
+    })
+  })
+}
