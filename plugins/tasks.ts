@@ -1,3 +1,4 @@
+import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { setHost } from '../lib/core/host.js'
 import { AppTasks } from './app-tasks.js'
@@ -7,23 +8,7 @@ import { RequestCollections } from './request-collections.js'
 import { TaskCore } from './task-core.js'
 import type {} from './types.js'
 
-/**
- * The plugin: `app.tasks`, `request.tasks`, and the backends that the options and the environment say.
- *
- * @throws (by `ready()`) FST_TASKS_INVALID_CONFIG, FST_TASKS_INVALID_BACKEND, FST_TASKS_INVALID_TASK,
- * FST_TASKS_DUPLICATE_TASK, FST_TASKS_DRIVER_MISSING, FST_TASKS_STORE_UNAVAILABLE, FST_TASKS_MIGRATION_REQUIRED,
- * FST_TASKS_SCHEMA_TOO_NEW, FST_TASKS_DATABASE_VERSION
- * @example
- * ```ts
- * import Fastify from 'fastify'
- * import fastifyTasks, { task } from 'fastify-tasks'
- *
- * const add = task('math.add', async (a: number, b: number) => a + b)
- * const app = Fastify()
- * await app.register(fastifyTasks, { tasks: [add] })
- * ```
- */
-export const fastifyTasks = fp<FastifyTasksOptions>(async (app, options) => {
+const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => {
   const settings = await configure(app, options)
   const core = new TaskCore(app, settings)
   const collections = new RequestCollections(core)
@@ -46,7 +31,25 @@ export const fastifyTasks = fp<FastifyTasksOptions>(async (app, options) => {
     await core.close()
   })
   if (settings.worker !== null) startWorker(core, settings.worker)
-}, { name: 'fastify-tasks', fastify: '5.x' })
+}
+
+/**
+ * The plugin: `app.tasks`, `request.tasks`, and the backends that the options and the environment say.
+ *
+ * @throws (by `ready()`) FST_TASKS_INVALID_CONFIG, FST_TASKS_INVALID_BACKEND, FST_TASKS_INVALID_TASK,
+ * FST_TASKS_DUPLICATE_TASK, FST_TASKS_DRIVER_MISSING, FST_TASKS_STORE_UNAVAILABLE, FST_TASKS_MIGRATION_REQUIRED,
+ * FST_TASKS_SCHEMA_TOO_NEW, FST_TASKS_DATABASE_VERSION
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import fastifyTasks, { task } from 'fastify-tasks'
+ *
+ * const add = task('math.add', async (a: number, b: number) => a + b)
+ * const app = Fastify()
+ * await app.register(fastifyTasks, { tasks: [add] })
+ * ```
+ */
+export const fastifyTasks = fp(plugin, { name: 'fastify-tasks', fastify: '5.x' })
 
 /** Once the server listens, which it never does in tests that only inject. */
 function startWorker ({ app, backends }: TaskCore, options: NonNullable<Settings['worker']>): void {

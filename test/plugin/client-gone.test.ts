@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import assert from 'node:assert/strict'
 import net from 'node:net'
+import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task, type FastifyTasksOptions } from 'fastify-tasks'
@@ -134,6 +135,21 @@ t.test('a hijacked reply whose client leaves stores its tasks when its handler h
   await askAndLeave(app, '/', begun.promise)
   await app.tasks.flushed()
   t.same(backend.calls, [[['x']]])
+})
+
+t.test('a client that leaves in the middle of a stream lets the tasks leave', async (t) => {
+  const { app, backend, note } = await build(t)
+  const begun = signal()
+  app.get('/', (request, reply) => {
+    request.tasks.enqueue(note, 'x')
+    const stream = new PassThrough()
+    stream.write('x')
+    setImmediate(begun.give)
+    void reply.send(stream)
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await askAndLeave(app, '/', begun.promise)
+  await eventually(() => { assert.deepEqual(backend.calls, [[['x']]]) }, { timeout: 2_000 })
 })
 
 t.test('app.close() waits for a handler whose client is gone, and for its flush', async (t) => {

@@ -141,13 +141,16 @@ for (const { name, open } of databases) {
         await app.tasks.list()
         return {}
       })
-      app.post('/opened-in-a-hook', { config, preHandler: async (request) => { await request.tasks.transaction() } }, async () => {
+      app.post('/opened-in-a-hook', { config, preHandler: async (request) => { await app.tasks.list(); await request.tasks.transaction() } }, async () => {
         if (single) await assert.rejects(app.tasks.enqueue(note, 'x'), { code: 'FST_TASKS_TRANSACTION_OPEN' })
         return {}
       })
+      const late: string[] = []
+      app.addHook('onResponse', async () => { late.push((await app.tasks.enqueue(note, 'after the commit')).status) })
       t.equal((await app.inject({ method: 'POST', url: '/', payload: { a: 1 } })).statusCode, 200)
+      await eventually(() => { assert.deepEqual(late, ['READY']) })
       t.equal((await app.inject({ method: 'POST', url: '/opened-in-a-hook', payload: { a: 1 } })).statusCode, 200)
-      await app.tasks.enqueue(note, 'and afterwards it is not')
+      await eventually(() => { assert.deepEqual(late, ['READY', 'READY']) })
     })
 
     t.test('another request is not in the way, and waits its turn', async (t) => {
