@@ -5,7 +5,7 @@ export const HOSTILE_TEXTS: readonly string[] = Object.freeze([
   "\\' OR 1=1 --",
   '$1 $2 ?1 ?? ? :name @p1',
   '%', '_', '%_%', 'a\\%b',
-  '${process.exit(1)}',
+  '$' + '{process.exit(1)}',
   '<script>alert(1)</script>',
   '__proto__', 'constructor', 'toString', 'hasOwnProperty',
   '../../etc/passwd',

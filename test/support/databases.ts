@@ -65,7 +65,7 @@ async function wipe (url: string, name: string): Promise<void> {
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
     ALTER DATABASE ${name} RESET ALL;
     DO $$ DECLARE name text; BEGIN
-      FOR name IN SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' LOOP
+      FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
         EXECUTE format('DROP SCHEMA %I CASCADE', name);
       END LOOP;
       CREATE SCHEMA public;

@@ -67,7 +67,7 @@ describe('the plugin', () => {
         return requests.map((request) => this.createResult(request, { enqueuedAt: new Date() }))
       }
     }
-    expect<FastifyTasksOptions>().type.toBeAssignableFrom<{ backends: { mine: { backend: typeof MyBackend, options: { url: string } } } }>()
+    expect(app.register).type.toBeCallableWith(fastifyTasks, { backends: { mine: { backend: MyBackend, options: { url: 'x' } } } })
   })
 
   test('lets a route say how its tasks leave', () => {

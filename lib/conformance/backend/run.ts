@@ -47,7 +47,6 @@ const successes: Chapter = (test) => {
 
   test('a plain function, and one that returns a thenable, are tasks like others', async (bench) => {
     const plain = task('test.plain', (a: number) => a + 1)
-    // eslint-disable-next-line unicorn/no-thenable -- on purpose
     const thenable = task('test.thenable', () => ({ then: (resolve: (value: number) => void) => { resolve(7) } }) as unknown as Promise<number>)
     const app = await bench.app([plain, thenable])
     assert.equal((await bench.settle(app, await plain.enqueue(1))).returnValue, 2)

@@ -13,6 +13,10 @@ assert.equal(fastifyTasks.fastifyTasks, fastifyTasks)
 import('fastify-tasks').then(async (api) => {
   assert.equal(api.default, fastifyTasks)
   for (const [name, value] of Object.entries(api)) assert.equal(fastifyTasks[name], value, `${name} is one and the same by require and by import`)
+  for (const entry of ['fastify-tasks/worker', 'fastify-tasks/testing']) {
+    const required = require(entry)
+    for (const [name, value] of Object.entries(await import(entry))) assert.equal(required[name], value, `${entry} ${name}`)
+  }
   const add = fastifyTasks.task('math.add', async (a, b) => a + b)
   const app = Fastify()
   app.register(fastifyTasks, { env: false, tasks: [add], backends: { default: { backend: 'immediate' } } })
