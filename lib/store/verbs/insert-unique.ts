@@ -2,7 +2,7 @@ import type { InsertedRow, NewRow, Row, UniqueRule } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
-import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert.js'
+import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
 
 // Each round means that the row which stood in the way ended, or its key ran out, between two statements.
 const ROUNDS_MAX = 20

@@ -1,17 +1,11 @@
 import type { Knex } from 'knex'
 import type { InsertedRow, NewRow, Row } from '../store.js'
-import type { RowSource } from '../dialects/dialect.js'
 import type { Run, Session } from '../session.js'
-import { columnsOf, moment, toRow } from '../row.js'
+import { columnsOf, toRow } from '../row.js'
 import { QUEUE_FULL } from '../../core/errors.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
+import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
 import { insertUnique } from './insert-unique.js'
-
-const INPUT = [
-  ['id', 'uuid'], ['backend', 'text'], ['task', 'text'], ['queue', 'text'], ['priority', 'int'],
-  ['run_after', 'bigint'], ['delay', 'bigint'], ['args', 'text'], ['options', 'text'],
-  ['unique_key', 'text'], ['unique_ready', 'boolean'], ['unique_ms', 'bigint']
-] as const
 
 /**
  * Store rows, in their order. Rows with a unique key go one by one, sorted by key: each may have to wait for somebody
@@ -36,66 +30,6 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
   else if (transaction === null) await store(null)
   else await session.within('store tasks', transaction, store)
   return rows.map(({ id }) => inserted.get(id) as InsertedRow)
-}
-
-/** The statement that inserts one row or many; `RETURNING` says what the database decided. */
-export function insertSql (session: Session, source: RowSource): string {
-  const { dialect, tables } = session
-  const at = dialect.now
-  const after = 'coalesce(i.run_after, n.at + i.delay)'
-  return `
-    INSERT INTO ${tables.results} (id, backend, task, queue, priority, run_after, due, enqueued_at, args, options,
-      unique_key, unique_ready, unique_until, status, claimable)
-    SELECT i.id, i.backend, i.task, i.queue, i.priority, ${after},
-      CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END, n.at, i.args, i.options,
-      i.unique_key, i.unique_ready, n.at + i.unique_ms, 'READY', true
-    FROM ${source.sql} AS i CROSS JOIN (SELECT ${at} AS at) AS n
-    WHERE true
-    ORDER BY i.ord
-    ON CONFLICT DO NOTHING
-    RETURNING id, due, run_after, enqueued_at`
-}
-
-export function insertSource (session: Session): RowSource {
-  return session.dialect.rows(INPUT)
-}
-
-/** In the order of `INPUT`. */
-export function insertValues (row: NewRow): unknown[] {
-  const { unique } = row
-  return [
-    row.id, row.backend, row.task, row.queue, row.priority, row.runAfter, row.delay, row.args, row.options,
-    unique === null ? null : unique.key,
-    unique === null ? null : unique.scope === 'ready',
-    unique !== null && typeof unique.scope === 'number' ? unique.scope : null
-  ]
-}
-
-/** The stored row of a new row and what the database decided of it. */
-export function newlyStored (row: NewRow, decided: Record<string, unknown>): Row {
-  return {
-    id: row.id,
-    backend: row.backend,
-    task: row.task,
-    queue: row.queue,
-    priority: row.priority,
-    status: 'READY',
-    args: row.args,
-    options: row.options,
-    runAfter: moment(decided['run_after']),
-    due: Number(decided['due']),
-    enqueuedAt: Number(decided['enqueued_at']),
-    startedAt: null,
-    lastAttemptedAt: null,
-    finishedAt: null,
-    attempts: 0,
-    priorAttempts: 0,
-    deaths: 0,
-    workerIds: [],
-    errors: [],
-    returnValue: null,
-    progress: null
-  }
 }
 
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
@@ -132,13 +66,6 @@ function matched (rows: readonly NewRow[], decided: ReadonlyArray<Record<string,
   if (rows.every((row, index) => decided[index]?.['id'] === row.id)) return rows.map((row, index) => newlyStored(row, decided[index] as Record<string, unknown>))
   const byId = new Map(decided.map((record) => [record['id'], record]))
   return rows.map((row) => newlyStored(row, byId.get(row.id) as Record<string, unknown>))
-}
-
-export async function insertTags (session: Session, rows: readonly NewRow[], run: Run): Promise<void> {
-  const pairs = rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
-  if (pairs.length === 0) return
-  const source = session.dialect.rows([['tag', 'text'], ['id', 'uuid']])
-  await run(`INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(pairs))
 }
 
 /** @throws FST_TASKS_QUEUE_FULL */
