@@ -38,6 +38,8 @@ async function run ({ keep, workers, port, timeout }) {
   const processes = new Processes(folder, {
     ...process.env,
     TASKS_DATABASE_URL: process.env['TASKS_DATABASE_URL'] ?? `sqlite:${join(folder, 'site.sqlite3')}`,
+    // So that you see soon what becomes of the tasks of a worker that you kill; the default is 30 s.
+    TASKS_WORKER_LEASE: process.env['TASKS_WORKER_LEASE'] ?? '10s',
     SITE_SMTP_URL: smtpUrl,
     PORT: String(port)
   })
@@ -75,7 +77,9 @@ async function tell ({ processes, mailServer, smtpUrl, workers }) {
   console.log(`  mail server   ${smtpUrl}`)
   console.log(`  site          ${site.url}`)
   for (let number = 1; number <= workers; number++) {
-    console.log(`  worker ${number}      process ${processes.startWorker(`worker-${number}`)}`)
+    processes.startWorker(`worker-${number}`, (pid, killedBy) => {
+      console.log(killedBy === null ? `  worker ${number}      process ${pid}` : `  worker ${number} was ended by ${killedBy}; started again as process ${pid}`)
+    })
   }
 
   const page = await site.post('/pages', { title: 'News from the harbour', body: 'The ferry runs every hour from Monday on.' })

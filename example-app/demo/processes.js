@@ -15,7 +15,7 @@ export class Processes {
   #stopping = false
   /** @type {(error: Error) => void} */
   #fail = () => {}
-  /** Rejects when a child ends that was not asked to. @type {Promise<never>} */
+  /** Rejects when a child ends by itself. @type {Promise<never>} */
   failed = new Promise((_resolve, reject) => { this.#fail = reject })
 
   /**
@@ -36,17 +36,23 @@ export class Processes {
   }
 
   /**
+   * Start a worker, and again whenever it is killed: what systemd or a container's restart policy would do.
+   *
    * @param {string} name
-   * @returns {number | undefined} its process id
+   * @param {(pid: number | undefined, killedBy: string | null) => void} onStart
    */
-  startWorker (name) {
-    return this.#start(name, 'worker.js', ['pipe', 'pipe']).pid
+  startWorker (name, onStart, killedBy = /** @type {string | null} */ (null)) {
+    const child = this.#start(name, 'worker.js', ['pipe', 'pipe'])
+    onStart(child.pid, killedBy)
+    child.once('exit', (_code, signal) => {
+      if (signal !== null && !this.#stopping) this.startWorker(name, onStart, signal)
+    })
   }
 
   /** Ask all to end, workers first; kill who does not. */
   async stop () {
     this.#stopping = true
-    for (const { child } of this.#running.reverse()) {
+    for (const { child } of this.#running.toReversed()) {
       if (child.exitCode !== null || child.signalCode !== null) continue
       const exited = once(child, 'exit')
       child.kill('SIGTERM')
@@ -72,14 +78,15 @@ export class Processes {
    */
   #start (name, script, outputs) {
     const log = join(this.folder, `${name}.log`)
-    const file = createWriteStream(log)
+    const file = createWriteStream(log, { flags: 'a' })
     const child = spawn(process.execPath, [fileURLToPath(new URL(`../${script}`, import.meta.url))], {
       env: this.env, stdio: ['ignore', ...outputs]
     })
     child.stdout?.pipe(file, { end: false })
     child.stderr?.pipe(file, { end: false })
     child.once('exit', (code, signal) => {
-      if (!this.#stopping) this.#fail(new Error(`The ${name} ended by itself (${code ?? signal}).`))
+      const willRestart = signal !== null && script === 'worker.js'
+      if (!this.#stopping && !willRestart) this.#fail(new Error(`The ${name} ended by itself (${code ?? signal}).`))
     })
     this.#running.push({ name, log, child })
     return child

@@ -12,6 +12,7 @@ import { FatalTaskError, task } from 'fastify-tasks'
 export const mailPage = task('pages.mail', {
   takesContext: true,
   queueName: 'mail',
+  priority: -10, // a thousand mails must not hold up a note that somebody is waiting for
   timeout: '1m',
   retry: { limit: 5, delay: '1s', maxDelay: '5m' }
 }, async (context, /** @type {number} */ pageId, /** @type {number} */ subscriberId) => {

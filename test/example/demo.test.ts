@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { databases } from '../support/databases.ts'
 import { startProcess } from '../support/processes.ts'
+import { subscribers, writeSubscribers } from './support/site.ts'
 
 const demo = fileURLToPath(new URL('../../example-app/demo.js', import.meta.url))
 
@@ -9,10 +10,10 @@ for (const database of databases) {
   t.test(`the demo delivers a thousand mails and ends in order (${database.name})`, { timeout: 90_000 }, async (t) => {
     const { url, close } = await database.open()
     t.after(close)
-    const process = startProcess(t, demo, { args: ['--no-keep', '--timeout', '75'], env: { TASKS_DATABASE_URL: url } })
-    const { code } = await process.exit({ timeout: 85_000 })
-    t.equal(code, 0, process.lines.join('\n'))
-    const said = process.stdout.join('\n')
+    const child = startProcess(t, demo, { args: ['--no-keep', '--timeout', '75'], env: { TASKS_DATABASE_URL: url } })
+    const { code } = await child.exit({ timeout: 85_000 })
+    t.equal(code, 0, child.lines.join('\n'))
+    const said = child.stdout.join('\n')
     t.match(said, /with 1000 mails enqueued/)
     t.match(said, /552 5\.2\.2 The mailbox is full/)
     t.match(said, /Retry: 3 mails put back/)
@@ -22,15 +23,26 @@ for (const database of databases) {
   })
 }
 
+t.test('the demo starts a killed worker again, and every mail is delivered', { timeout: 90_000 }, async (t) => {
+  const SITE_SUBSCRIBERS_FILE = await writeSubscribers(t, subscribers(300))
+  const child = startProcess(t, demo, { args: ['--no-keep', '--timeout', '75'], env: { SITE_SUBSCRIBERS_FILE } })
+  const pid = Number(/process (\d+)/.exec(await child.line(/worker 1 +process/))?.[1])
+  await child.line(/sent [1-9]\d /, { timeout: 60_000 })
+  process.kill(pid, 'SIGKILL')
+  await child.line('worker 1 was ended by SIGKILL; started again')
+  t.equal((await child.exit({ timeout: 80_000 })).code, 0, child.lines.join('\n'))
+  t.match(child.stdout.join('\n'), /counted 300 of 300 mails/)
+})
+
 t.test('a demo that is told to stop stops its processes', async (t) => {
-  const process = startProcess(t, demo, { args: ['--no-keep'] })
-  await process.line('Publish:')
-  process.signal('SIGTERM')
-  t.equal((await process.exit({ timeout: 30_000 })).code, 0)
+  const child = startProcess(t, demo, { args: ['--no-keep'] })
+  await child.line('Publish:')
+  child.signal('SIGTERM')
+  t.equal((await child.exit({ timeout: 30_000 })).code, 0)
 })
 
 t.test('a wrong option gets the usage', async (t) => {
-  const process = startProcess(t, demo, { args: ['--workers', 'many'] })
-  await process.exit()
-  t.match(process.lines.join('\n'), /Usage: npm run demo/)
+  const child = startProcess(t, demo, { args: ['--workers', 'many'] })
+  await child.exit()
+  t.match(child.lines.join('\n'), /Usage: npm run demo/)
 })
