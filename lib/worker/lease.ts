@@ -59,8 +59,9 @@ export class Lease {
 
   start (): void {
     const { origin, maxBlockMs } = this.#settings
-    if (origin === null) this.#keepHere()
-    else this.#keepInThread(origin)
+    // Until the thread is up the lease is renewed here: on a busy machine that may take longer than a short lease lasts.
+    this.#keepHere()
+    if (origin !== null) this.#keepInThread(origin)
     this.#beat = setInterval(() => { this.#heartbeat.beat() }, beatInterval(maxBlockMs))
     this.#await()
   }
@@ -83,7 +84,7 @@ export class Lease {
     this.#over = true
     if (this.#deadline !== null) clearTimeout(this.#deadline)
     if (this.#beat !== null) clearInterval(this.#beat)
-    await this.#keeper?.stop()
+    await this.#stopHere()
     const thread = this.#thread
     if (thread === null) return
     const gone = new Promise((resolve) => { thread.once('exit', resolve) })
@@ -97,8 +98,14 @@ export class Lease {
     return { worker, leaseMs, maxBlockMs, takenAt: this.#heldUntil - leaseMs }
   }
 
+  async #stopHere (): Promise<void> {
+    const keeper = this.#keeper
+    this.#keeper = null
+    await keeper?.stop()
+  }
+
   #keepHere (): void {
-    this.#keeper = new Keeper(this.#settings.store, this.#keeperSettings(), {
+    this.#keeper ??= new Keeper(this.#settings.store, this.#keeperSettings(), {
       report: (report) => { this.#hear(report) },
       held: () => this.#heartbeat.held,
       guard: null
@@ -110,11 +117,15 @@ export class Lease {
     const data: KeeperThreadData = { store, settings: this.#keeperSettings(), memory: this.#heartbeat.memory, pipe: this.#settings.pipe }
     // No flags of the app: the thread runs no code of the app.
     const thread = new Thread(new URL('./keeper-thread.js', import.meta.url), { workerData: data, execArgv: [], name: 'fastify-tasks keeper' })
-    thread.on('message', (report: KeeperReport) => { this.#hear(report) })
+    thread.on('message', (report: KeeperReport) => {
+      if (report.type === 'renewed') void this.#stopHere()
+      this.#hear(report)
+    })
     thread.once('error', (error) => { this.#settings.log.error({ err: error }, "the keeper's thread failed; starting another") })
     thread.once('exit', () => {
       if (this.#over || this.#thread !== thread) return
       this.#thread = null
+      this.#keepHere()
       setTimeout(() => { if (!this.#over && this.#thread === null) this.#keepInThread(store) }, this.#settings.leaseMs / 10).unref()
     })
     this.#thread = thread
