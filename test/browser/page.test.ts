@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium, type BrowserContext, type Page } from 'playwright-core'
+import { chromium, type BrowserContextOptions, type Page } from 'playwright-core'
 import t from 'tap'
 import { databases } from '../support/databases.ts'
 import { openSite, subscribers, type Site } from '../example/support/site.ts'
@@ -18,12 +16,8 @@ if (!existsSync(executablePath)) {
   throw new Error(`There is no browser at ${executablePath}. Install Chromium, or say where it is with TASKS_TEST_BROWSER.`)
 }
 
-const profile = await mkdtemp(join(tmpdir(), 'small-press-browser-'))
-const context: BrowserContext = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, viewport: { width: 1200, height: 900 } })
-t.teardown(async () => {
-  await context.close()
-  await rm(profile, { recursive: true, force: true })
-})
+const browser = await chromium.launch({ executablePath, args: FLAGS }) // with an empty profile, gone afterwards
+t.teardown(async () => { await browser.close() })
 
 for (const database of databases) {
   t.test(database.name, { timeout: 90_000 }, async (t) => {
@@ -84,6 +78,17 @@ for (const database of databases) {
       t.equal(await page.locator('#live img').count(), 0)
     })
 
+    t.test('without scripts the page works by forms alone', async (t) => {
+      const { site, page } = await visit(t, database, subscribers(2), { javaScriptEnabled: false })
+      await page.getByRole('button', { name: 'Publish How we print' }).click()
+      await page.locator('#page-2').getByText('2 waiting').waitFor()
+      t.equal(new URL(page.url()).pathname, '/')
+      site.startWorker()
+      await page.locator('#page-2').getByText('2 sent').waitFor() // it reloads by itself
+      await page.getByRole('button', { name: 'Publish The tide tables' }).click()
+      await page.locator('#page-1').getByText('of 2').waitFor()
+    })
+
     t.test('the keyboard keeps its place while the page changes', async (t) => {
       const { site, page } = await visit(t, database, subscribers(2))
       await page.locator('#order-2').focus()
@@ -108,15 +113,16 @@ for (const database of databases) {
 }
 
 /** Open the site in the browser; the test fails where the page logs an error, a blocked script say. */
-async function visit (t: { after: (fn: () => unknown) => void }, database: typeof databases[number], emails: readonly string[]): Promise<{ site: Site, page: Page }> {
+async function visit (t: { after: (fn: () => unknown) => void }, database: typeof databases[number], emails: readonly string[], options: BrowserContextOptions = {}): Promise<{ site: Site, page: Page }> {
   const site = await openSite(t, database, emails)
   const url = await site.app.listen({ host: '127.0.0.1', port: 0 })
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options })
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()) })
   page.on('pageerror', (error) => { complaints.push(error.message) })
   t.after(async () => {
-    await page.close()
+    await context.close()
     assert.deepEqual(complaints, [])
   })
   await page.goto(url)
