@@ -11,13 +11,14 @@ const kReply = Symbol('fastify-tasks.reply')
 const kHandling = Symbol('fastify-tasks.handling')
 const kThrew = Symbol('fastify-tasks.threw')
 
+/** Absent in a plugin that was registered before ours: its requests were given their properties earlier. */
 interface Slots {
-  [kCollection]: RequestCollection | null
-  [kReply]: FastifyReply | null
+  [kCollection]?: RequestCollection | null
+  [kReply]?: FastifyReply | null
   /** What the handler returned. */
-  [kHandling]: unknown
+  [kHandling]?: unknown
   /** The handler or a hook threw, or an error was sent. */
-  [kThrew]: boolean
+  [kThrew]?: boolean
 }
 
 /** The collections of an app's requests. A request that never touches `request.tasks` makes none. */
@@ -43,12 +44,12 @@ export class RequestCollections {
     app.addHook('onRequest', (request, reply, done) => {
       const slots = request as unknown as Slots
       slots[kReply] = reply
-      if (slots[kCollection] !== null) slots[kCollection].attach(reply) // an earlier hook touched request.tasks
+      slots[kCollection]?.attach(reply) // an earlier hook touched request.tasks
       done()
     })
     app.addHook('onSend', (request, reply, payload, done) => {
       const collection = (request as unknown as Slots)[kCollection]
-      if (collection === null) {
+      if (collection === null || collection === undefined) {
         done()
         return
       }
@@ -66,11 +67,13 @@ export class RequestCollections {
 
   of (request: FastifyRequest): RequestCollection {
     const slots = request as unknown as Slots
-    if (slots[kCollection] !== null) return slots[kCollection]
+    const known = slots[kCollection] ?? null
+    if (known !== null) return known
     const collection = new RequestCollection(this, this.#core, request, this.#configOf(request))
     slots[kCollection] = collection
     this.#open.add(collection)
-    if (slots[kReply] !== null) collection.attach(slots[kReply])
+    const reply = slots[kReply] ?? null
+    if (reply !== null) collection.attach(reply)
     return collection
   }
 
@@ -79,7 +82,7 @@ export class RequestCollections {
   }
 
   hasThrown (request: FastifyRequest): boolean {
-    return (request as unknown as Slots)[kThrew]
+    return (request as unknown as Slots)[kThrew] === true
   }
 
   forget (collection: RequestCollection): void {
@@ -129,7 +132,7 @@ export class RequestCollections {
       const returned: unknown = handler.call(this, request, reply)
       const slots = request as unknown as Slots
       slots[kHandling] = returned
-      if (slots[kCollection] !== null && slots[kCollection] !== undefined) slots[kCollection].handling(returned)
+      slots[kCollection]?.handling(returned)
       return returned
     }
     if (transaction === undefined || transaction === false) return

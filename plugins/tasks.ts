@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { setHost } from '../lib/core/host.js'
 import { AppTasks } from './app-tasks.js'
@@ -20,7 +20,7 @@ const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => 
   try {
     for (const task of options.tasks ?? []) tasks.add(task)
     for (const warning of settings.warnings) app.log.warn(warning)
-    for (const { alias, problem } of await core.backends.open()) app.log.warn({ backend: alias }, problem)
+    for (const { alias, problem } of await core.backends.open(openTimeout(app))) app.log.warn({ backend: alias }, problem)
   } catch (error) {
     core.registry.release() // this app will not open, and its tasks may be registered with another
     throw error
@@ -50,6 +50,14 @@ const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => 
  * ```
  */
 export const fastifyTasks = fp(plugin, { name: 'fastify-tasks', fastify: '5.x' })
+
+/**
+ * Milliseconds. Fastify gives a plugin `pluginTimeout` (10 s; 0 for ever) and then says no more than that it was late: a
+ * database that does not answer is told of by its own error, a little earlier.
+ */
+function openTimeout ({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): number {
+  return pluginTimeout === 0 ? Infinity : pluginTimeout * 0.9
+}
 
 /** Once the server listens, which it never does in tests that only inject. */
 function startWorker ({ app, backends }: TaskCore, options: NonNullable<Settings['worker']>): void {

@@ -4,7 +4,8 @@ import { BaseTaskBackend, type BackendConfig, type QueueLimits } from './base.js
 import { DatabaseBackend } from './database.js'
 import { DummyBackend } from './dummy.js'
 import { ImmediateBackend } from './immediate.js'
-import { INVALID_BACKEND } from '../core/errors.js'
+import { INVALID_BACKEND, STORE_UNAVAILABLE } from '../core/errors.js'
+import { after } from '../core/timer.js'
 
 export type BackendClass = new (config: BackendConfig<any>) => BaseTaskBackend<any>
 export type BackendName = 'database' | 'immediate' | 'dummy'
@@ -69,19 +70,32 @@ export class Backends {
     return this.#backends.values()
   }
 
-  /** Open all; where one fails, those that were opened are closed again. Returns what `check()` found, in sentences. */
-  async open (): Promise<Array<{ alias: string, problem: string }>> {
+  /**
+   * Open all, within `timeout` milliseconds; where one fails, those that were opened are closed again. Returns what
+   * `check()` found, in sentences.
+   * @throws FST_TASKS_STORE_UNAVAILABLE where it takes longer
+   */
+  async open (timeout = Infinity): Promise<Array<{ alias: string, problem: string }>> {
     const opened: Array<BaseTaskBackend<any>> = []
     const problems: Array<{ alias: string, problem: string }> = []
-    try {
+    const open = async (): Promise<void> => {
       for (const backend of this) {
         opened.push(backend)
         await backend.open()
         for (const problem of await backend.check()) problems.push({ alias: backend.alias, problem })
       }
+    }
+    let stop = (): void => {}
+    const late = new Promise<never>((_resolve, reject) => {
+      if (timeout !== Infinity) stop = after(timeout, () => { reject(new STORE_UNAVAILABLE('be opened', `it did not answer within ${timeout} ms`)) })
+    })
+    try {
+      await Promise.race([open(), late])
     } catch (error) {
       await closeAll(opened)
       throw error
+    } finally {
+      stop()
     }
     return problems
   }

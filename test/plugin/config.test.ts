@@ -194,6 +194,16 @@ t.test("a backend's check() is logged, and a backend that does not open closes t
   t.equal(opened[1]?.closed, 1)
 })
 
+t.test("a backend that does not open in time is told of before Fastify's own timeout", async (t) => {
+  class Silent extends RecordingBackend {
+    override async open (): Promise<void> { await new Promise(() => {}) }
+  }
+  const app = Fastify({ pluginTimeout: 200 })
+  t.teardown(async () => { await app.close() })
+  const register = app.register(fastifyTasks, { env: false, backends: { default: { backend: Silent } } })
+  await t.rejects(async () => { await register }, { code: 'FST_TASKS_STORE_UNAVAILABLE' })
+})
+
 t.test('the door gives every public name', async (t) => {
   t.equal(door.default, door.fastifyTasks)
   t.same(Object.keys(door).sort(), ['BaseTaskBackend', 'DatabaseBackend', 'DummyBackend', 'FatalTaskError', 'ImmediateBackend', 'TaskResultStatus', 'default', 'errors', 'fastifyTasks', 'task'])

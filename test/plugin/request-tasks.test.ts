@@ -321,3 +321,20 @@ t.test('a result that was cancelled before it left is never stored', async (t) =
   await result?.refresh()
   t.equal(result?.status, 'CANCELLED')
 })
+
+t.test('a plugin may be registered before, with decorators of its own', async (t) => {
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  const own = note()
+  const routes = async (child: FastifyInstance): Promise<void> => {
+    child.decorateRequest('own', 1)
+    child.get('/', async (request) => { request.tasks.enqueue(own, 'kept'); return {} })
+    child.get('/fails', async (request) => { request.tasks.enqueue(own, 'dropped'); throw new Error('no') })
+  }
+  void app.register(routes, { prefix: '/before' })
+  void app.register(fastifyTasks, { env: false, tasks: [own], backends: { default: { backend: RecordingBackend } } })
+  void app.register(routes, { prefix: '/after' })
+  for (const path of ['/before', '/after', '/before/fails', '/after/fails']) await app.inject(path)
+  await app.tasks.flushed()
+  t.same((app.tasks.backend() as RecordingBackend).calls, [[['kept']], [['kept']]])
+})
