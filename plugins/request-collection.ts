@@ -68,8 +68,14 @@ export class RequestCollection {
       this.#settle('left')
       return
     }
-    if (raw.destroyed) this.#clientGone()
-    raw.once('finish', () => { this.#finished = true; void this.leave() })
+    // An HTTP/2 response has no `destroyed`; its stream has.
+    if (raw.destroyed || (raw as { stream?: { destroyed?: boolean } }).stream?.destroyed === true) this.#clientGone()
+    raw.once('finish', () => {
+      // HTTP/2 says `finish` as well where the client has reset the stream, and nothing was ended.
+      this.#finished = raw.writableEnded
+      if (this.#finished) void this.leave()
+      else this.#clientGone()
+    })
     raw.once('close', () => { this.#clientGone() })
   }
 

@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap'
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http2 from 'node:http2'
 import net from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -150,6 +152,41 @@ t.test('a client that leaves in the middle of a stream lets the tasks leave', as
   await app.listen({ port: 0, host: '127.0.0.1' })
   await askAndLeave(app, '/', begun.promise)
   await eventually(() => { assert.deepEqual(backend.calls, [[['x']]]) }, { timeout: 2_000 })
+})
+
+t.test('over HTTP/2 a reset stream is a client that is gone', async (t) => {
+  const app = Fastify({ http2: true })
+  const own = note()
+  await app.register(fastifyTasks, { env: false, tasks: [own], backends: { default: { backend: RecordingBackend } } })
+  t.teardown(async () => { await app.close() })
+  const { calls } = app.tasks.backend() as RecordingBackend
+  const begun = { '/returns': signal(), '/throws': signal(), '/touches-late': signal() }
+  const paths = Object.keys(begun) as Array<keyof typeof begun>
+  for (const path of paths) {
+    const gone = signal()
+    app.get(path, async (request, reply) => {
+      if (path !== '/touches-late') request.tasks.enqueue(own, path)
+      reply.raw.once('close', () => { setImmediate(gone.give) })
+      begun[path].give()
+      await gone.promise
+      if (path === '/throws') throw new Error('no')
+      request.tasks.enqueue(own, `${path} late`)
+      return {}
+    })
+  }
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const client = http2.connect(`http://127.0.0.1:${(app.server.address() as net.AddressInfo).port}`)
+  for (const path of paths) {
+    const stream = client.request({ ':path': path })
+    stream.on('error', () => {})
+    await begun[path].promise
+    stream.close(http2.constants.NGHTTP2_CANCEL)
+    await once(stream, 'close')
+  }
+  await eventually(() => { assert.equal(calls.length, 2) })
+  client.close()
+  await app.close()
+  t.same(calls, [[['/returns'], ['/returns late']], [['/touches-late late']]])
 })
 
 t.test('app.close() waits for a handler whose client is gone, and for its flush', async (t) => {
