@@ -223,6 +223,25 @@ for (const { name, open } of databases) {
       await t.rejects(note.using({ transaction: trx }).enqueue('x'), { code: 'FST_TASKS_TRANSACTION_MISMATCH' })
     })
 
+    t.test("the app's own Knex instance is shared, carries a route's transaction, and is not closed", async (t) => {
+      const knex = knexFor(database)
+      t.teardown(async () => { await knex.destroy() })
+      const { app, note, count } = await build(t, database, { backends: { default: { knex } } })
+      const before = await count()
+      app.get('/', { config }, async (request) => {
+        const trx = await request.tasks.transaction()
+        await trx.raw('SELECT 1')
+        request.tasks.enqueue(note, 'x')
+        return {}
+      })
+      t.equal((await app.inject('/')).statusCode, 200)
+      await knex.transaction(async (trx) => { await note.using({ transaction: trx }).enqueue('y') })
+      await note.enqueue('z')
+      t.equal(await count(), before + 3)
+      await app.close()
+      t.ok(await knex.raw('SELECT 1'))
+    })
+
     t.test('a transaction of another database is refused', async (t) => {
       const { app, note } = await build(t, database)
       const other = await open()
