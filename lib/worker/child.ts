@@ -39,7 +39,7 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
     } else {
       const quarantined = role === 'quarantine'
       const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined))
-      supervisor.onStop = (now) => { void worker.stop({ now }) }
+      supervisor.listen((now) => { void worker.stop({ now }) })
       const reason = await worker.run()
       await supervisor.send({ type: 'ended', started: worker.started, replace: reason === 'stuck' })
     }
@@ -116,7 +116,7 @@ class SupervisorLine {
   }
 
   /** Called for the first signal (drain), and for the second (now). */
-  set onStop (listener: (now: boolean) => void) {
+  listen (listener: (now: boolean) => void): void {
     this.#onStop = listener
     if (this.#stage > 0) listener(this.#stage > 1)
   }

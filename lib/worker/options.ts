@@ -165,9 +165,20 @@ const CHECKS: Record<Kind, (value: unknown, label: string) => unknown> = {
 function check (given: WorkerOptions, nameOf: (name: string) => string): CheckedWorkerOptions {
   if (typeof given !== 'object' || given === null) refuse('options', 'must be an object')
   const checked: Record<string, unknown> = {
-    queueName: null, excludeQueues: [], backend: 'default', concurrency: limits.CONCURRENCY, processes: 1, interval: limits.INTERVAL_MS,
-    batch: false, maxTasks: null, workerId: null, startupDelay: 0, shutdownGrace: limits.SHUTDOWN_GRACE_MS, lease: limits.LEASE_MS,
-    sweep: limits.SWEEP_MS, listen: true
+    queueName: null,
+    excludeQueues: [],
+    backend: 'default',
+    concurrency: limits.CONCURRENCY,
+    processes: 1,
+    interval: limits.INTERVAL_MS,
+    batch: false,
+    maxTasks: null,
+    workerId: null,
+    startupDelay: 0,
+    shutdownGrace: limits.SHUTDOWN_GRACE_MS,
+    lease: limits.LEASE_MS,
+    sweep: limits.SWEEP_MS,
+    listen: true
   }
   for (const [name, value] of Object.entries(given)) {
     const option = WORKER_OPTIONS.find((known) => known.name === name)

@@ -117,7 +117,7 @@ export class Reporter {
         alone = false
       } catch (error) {
         const wait = outage.failed(error, WRITING)
-        this.#queue.push(...alone ? await this.#judge(batch) : batch)
+        this.#queue.push(...batch.length === 1 ? await this.#judge(batch) : batch)
         this.#settled = true
         // One row may spoil a batch: the next try is with one alone.
         alone = batch.length > 1

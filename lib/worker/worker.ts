@@ -238,9 +238,9 @@ export class Worker {
   /** A look found less than there was room for: in a batch, that may have been all. */
   async #onDry (): Promise<void> {
     if (!this.#isIdle()) return
-    if (this.#quarantine.alone) this.#quarantine.done()
-    else if (!this.#options.batch || this.#ending !== null) return
-    else if (this.#lookedAt !== this.#activity) this.#claimer.wake() // something happened since that look began
+    if (this.#quarantine.alone) return this.#quarantine.done()
+    if (!this.#options.batch || this.#ending !== null) return
+    if (this.#lookedAt !== this.#activity) this.#claimer.wake() // something happened since that look began
     else if (!await this.#quarantine.look().catch(() => false) && this.#isIdle() && this.#lookedAt === this.#activity) this.#end('drained')
   }
 

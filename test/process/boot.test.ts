@@ -54,7 +54,7 @@ t.test('several processes share the work, and one that is killed is replaced', a
   const results = await Promise.all([1, 2].map(async () => await app.tasks.enqueue('slow', 60_000)))
   const pids = await eventually(async () => {
     const pids = await Promise.all(results.map(async ({ id }) => (await runs(id))[0]))
-    assert.ok(pids.every((pid) => pid !== undefined))
+    assert.ok(pids.every((pid) => pid !== undefined), 'not yet')
     return pids as number[]
   })
   t.not(pids[0], pids[1])

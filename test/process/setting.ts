@@ -9,7 +9,6 @@ import { databases, type TestDatabases } from '../support/databases.ts'
 import { startProcess, type TestProcess } from '../support/processes.ts'
 import { tasks } from './fixtures/app.js'
 
-
 export interface Entry { readonly what: string, readonly id: string, readonly pid: number, readonly at: number }
 
 /** One database, an app that enqueues, and worker processes that write to a ledger beside the database. */

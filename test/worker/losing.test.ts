@@ -113,7 +113,7 @@ for (const database of databases) {
       const result = await app.tasks.enqueue(long)
       start({ lease: 600, sweep: '1h', shutdownGrace: 0 })
       await started.opened
-      await eventually(() => { assert.ok(last > 0) })
+      await eventually(() => { assert.ok(last > 0, 'not yet') })
       isAway = true
       await eventually(() => { assert.notEqual(abortedAt, Infinity) })
       t.ok(abortedAt - last < 600, `${abortedAt - last} ms after the last renewal`)

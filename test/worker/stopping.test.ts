@@ -64,7 +64,7 @@ for (const database of databases) {
       const { app, start, lines } = await setting(t, database, [deaf, note])
       const first = await app.tasks.enqueue(deaf)
       start({ interval: 50 })
-      await eventually(() => { assert.ok(lines.some(({ msg }) => msg.startsWith('an attempt ignores its signal'))) })
+      await eventually(() => { assert.ok(lines.some(({ msg }) => msg.startsWith('an attempt ignores its signal')), 'not yet') })
       const second = await app.tasks.enqueue(note)
       await sleep(300)
       await Promise.all([first.refresh(), second.refresh()])

@@ -1,0 +1,107 @@
+import t, { type Test } from 'tap'
+import { Claimer, type ClaimerSettings, type Room } from '#lib/worker/claimer.js'
+import { Ledger } from '#lib/worker/ledger.js'
+import { Outage } from '#lib/worker/outage.js'
+import type { ClaimRequest, LaneHead, Store } from '#lib/store/store.js'
+import { claimedRow, fakeLog, fakeStore } from './fake-store.ts'
+
+interface Stored { readonly id: string, readonly queue: string, readonly priority: number, readonly due: number, readonly tie: number }
+
+/** A claimer over rows in memory. `room` is asked before each look; null stops it. */
+function claimerOver (t: Test, stored: Stored[], rooms: Array<Room | null>, settings: Partial<ClaimerSettings> = {}, verbs: Partial<Store> = {}): { claimer: Claimer, claims: ClaimRequest[], taken: string[], dry: () => Promise<number> } {
+  const { log } = fakeLog()
+  const claims: ClaimRequest[] = []
+  const taken: string[] = []
+  const ledger = new Ledger()
+  let dried: Array<(rows: number) => void> = []
+  const store = fakeStore({
+    lanes: async () => {
+      const lanes = new Map<string, LaneHead>()
+      for (const { queue, priority, due } of stored) {
+        const known = lanes.get(`${queue} ${priority}`)
+        lanes.set(`${queue} ${priority}`, { queue, priority, due: Math.min(due, known?.due ?? Infinity) })
+      }
+      return { lanes: [...lanes.values()], now: 1_000 }
+    },
+    claim: async (request) => {
+      claims.push(request)
+      const fits = stored.filter((row) => row.due <= 1_000 && request.lanes.some(({ queue, priority, after }) => queue === row.queue && priority === row.priority &&
+        (after === null || row.due > after.due || (row.due === after.due && row.tie > after.tie))))
+      const rows = fits.sort((a, b) => b.priority - a.priority || a.due - b.due || a.tie - b.tie).slice(0, request.limit)
+      for (const row of rows) stored.splice(stored.indexOf(row), 1)
+      return rows.map(({ id, queue, priority, due, tie }) => claimedRow({ id, queue, priority, due, claim: request.claim, cursor: { due, tie } }))
+    },
+    ...verbs
+  })
+  const session: any = { id: 'w', ledger, lost: false }
+  const claimer = new Claimer({
+    store,
+    backend: 'default',
+    queueName: null,
+    excludeQueues: [],
+    interval: 60_000,
+    quarantined: () => false,
+    tasks: () => ['note'],
+    outage: new Outage(log),
+    log,
+    room: () => rooms.shift() ?? null,
+    session: () => session,
+    onRows: (_, __, rows) => { taken.push(...rows.map(({ id }) => id)) },
+    onDry: (rows) => { for (const resolve of dried.splice(0)) resolve(rows) },
+    ...settings
+  })
+  t.teardown(async () => { await claimer.stop(); dried = [] })
+  return { claimer, claims, taken, dry: async () => await new Promise((resolve) => { dried.push(resolve) }) }
+}
+
+const row = (id: string, fields: Partial<Stored> = {}): Stored => ({ id, queue: 'default', priority: 0, due: 1, tie: Number(id.slice(1)), ...fields })
+
+t.test('the highest priority is claimed first, and lanes of one priority in one claim', async (t) => {
+  const { claimer, claims, taken, dry } = claimerOver(t, [row('a1'), row('a2', { queue: 'other' }), row('a3', { priority: 9 }), row('a4', { due: 5_000 })], [{ limit: 10, start: 2 }])
+  const ended = dry()
+  claimer.wake()
+  t.equal(await ended, 3)
+  t.same(taken, ['a3', 'a1', 'a2'])
+  t.same(claims.map(({ lanes, limit, start, claim }) => [lanes.length, limit, start, claim]), [[1, 10, 2, 1], [2, 9, 1, 2]], 'what starts at once is counted once')
+})
+
+t.test('a full claim moves the cursor; a short one looks from the start of the lane before lower priorities', async (t) => {
+  const stored = [row('a5'), row('a6'), row('a7'), row('a8', { priority: -1 })]
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 2, start: 2 }, { limit: 5, start: 5 }])
+  const ended = dry()
+  claimer.wake()
+  stored.push(row('a1')) // committed late, behind the cursor
+  await ended
+  t.same(taken.slice(0, 2).length, 2)
+  t.same([...taken].sort(), ['a1', 'a5', 'a6', 'a7', 'a8'])
+  t.equal(taken.at(-1), 'a8')
+  t.ok(claims.some(({ lanes }) => lanes[0]?.after !== null), 'the second claim began behind the first')
+})
+
+t.test('queues that are not its own are not claimed', async (t) => {
+  const { claimer, claims, dry } = claimerOver(t, [row('a1', { queue: 'a' }), row('b1', { queue: 'b' }), row('c1', { queue: 'c' })], [{ limit: 9, start: 9 }], { queueName: ['a', 'b'], excludeQueues: ['b'] })
+  const ended = dry()
+  claimer.wake()
+  t.equal(await ended, 1)
+  t.same(claims.flatMap(({ lanes }) => lanes.map(({ queue }) => queue)), ['a'])
+})
+
+t.test('nothing is asked while there is no room, and an empty look is not repeated without a reason', async (t) => {
+  let looks = 0
+  const rooms: Array<Room | null> = [null]
+  const { claimer, dry } = claimerOver(t, [], rooms, {}, { lanes: async () => { looks += 1; return { lanes: [], now: 1 } } })
+  claimer.wake()
+  t.equal(looks, 0)
+  rooms.push({ limit: 1, start: 1 }, { limit: 1, start: 1 }, { limit: 1, start: 1 })
+  const ended = dry()
+  claimer.look()
+  await ended
+  await new Promise(setImmediate)
+  claimer.look()
+  await new Promise(setImmediate)
+  t.equal(looks, 1)
+  const again = dry()
+  claimer.wake()
+  await again
+  t.equal(looks, 2)
+})

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import t, { type Test } from 'tap'
+import { Heartbeat } from '#lib/worker/heartbeat.js'
+import { Keeper, type Guard, type KeeperReport, type KeeperSettings } from '#lib/worker/keeper.js'
+import { monotonic } from '#lib/worker/pause.js'
+import type { Ending, Store } from '#lib/store/store.js'
+import { eventually } from '../support/eventually.ts'
+import { fakeStore, type Renewal } from './fake-store.ts'
+
+const held: Renewal = { held: true, claims: [7], cancelled: [] }
+
+function keeperOn (t: Test, store: Partial<Store>, { guard = null, rows = 0, ...settings }: Partial<KeeperSettings> & { guard?: Guard | null, rows?: number } = {}): { keeper: Keeper, reports: KeeperReport[] } {
+  const reports: KeeperReport[] = []
+  const keeper = new Keeper(fakeStore({ cancelled: async () => [], ...store }), { worker: 'w', leaseMs: 150, maxBlockMs: 100, takenAt: monotonic(), ...settings }, {
+    report: (report) => { reports.push(report) },
+    held: () => rows,
+    guard
+  })
+  t.teardown(async () => { await keeper.stop() })
+  keeper.start()
+  return { keeper, reports }
+}
+
+t.test('the lease is renewed by thirds, and the claims of the store are passed on', async (t) => {
+  const calls: number[] = []
+  const { reports } = keeperOn(t, { renew: async () => { calls.push(monotonic()); return held } })
+  await eventually(() => { assert.ok(calls.length >= 4, 'not yet') })
+  t.match(reports[0], { type: 'renewed', claims: [7] })
+  t.ok((calls[1] as number) - (calls[0] as number) >= 50)
+})
+
+t.test('a renewal counts from when it was sent, and not from when it was answered', async (t) => {
+  const { reports } = keeperOn(t, { renew: async () => { await new Promise((resolve) => setTimeout(resolve, 60)); return held } })
+  const sent = monotonic()
+  const report = await eventually(() => { assert.ok(reports[0], 'not yet'); return reports[0] as { sentAt: number } })
+  t.ok(report.sentAt - sent < monotonic() - sent - 50)
+})
+
+t.test('a failed renewal is tried again at once, and one that comes too late ends it', async (t) => {
+  const answers = ['fail', 'fail', 'held', 'lost']
+  let calls = 0
+  const { reports } = keeperOn(t, {
+    renew: async () => {
+      calls += 1
+      const answer = answers.shift()
+      if (answer === 'fail') throw new Error('away')
+      return answer === 'held' ? held : { held: false, claims: [], cancelled: [] }
+    }
+  })
+  await eventually(() => { assert.equal(reports.at(-1)?.type, 'lost') })
+  t.same(reports.map(({ type }) => type), ['failed', 'failed', 'renewed', 'lost'])
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  t.equal(calls, 4, 'a lost lease is not asked for again')
+})
+
+t.test('cancellations are asked for while something is held, and passed on', async (t) => {
+  const { reports } = keeperOn(t, { renew: async () => held, cancelled: async () => ['a'] }, { rows: 1, leaseMs: 60_000 })
+  await eventually(() => { assert.deepEqual(reports, [{ type: 'cancelled', ids: ['a'] }]) })
+  let asked = 0
+  keeperOn(t, { renew: async () => held, cancelled: async () => { asked += 1; return [] } }, { rows: 0, leaseMs: 300 })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.equal(asked, 0)
+})
+
+t.test('a loop that stands still for longer than allowed is reported; one that turns is not', async (t) => {
+  const heartbeat = new Heartbeat()
+  const blocked: number[] = []
+  keeperOn(t, { renew: async () => held }, { leaseMs: 300, maxBlockMs: 150, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
+  const beats = setInterval(() => { heartbeat.beat() }, 10)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  t.same(blocked, [])
+  clearInterval(beats)
+  await eventually(() => { assert.ok(blocked.length > 0, 'not yet') })
+  t.ok((blocked[0] as number) >= 150)
+})
+
+t.test('a blocked loop is reported as soon as an attempt is past its limits, with how that attempt ends', async (t) => {
+  const heartbeat = new Heartbeat()
+  const ending: Ending = { id: 'a', claim: 1, status: 'FAILED', errors: [] }
+  const late: unknown[] = []
+  const { keeper } = keeperOn(t, { renew: async () => held }, { leaseMs: 60_000, maxBlockMs: 40_000, guard: { heartbeat, onTick: () => {}, onBlocked: (_, endings) => { late.push(endings) } } })
+  const begun = performance.now()
+  keeper.watched.set('a', { deadline: monotonic() + 100, ending })
+  await eventually(() => { assert.ok(late.length > 0, 'not yet') })
+  t.same(late[0], [ending])
+  t.ok(performance.now() - begun >= 100)
+})
