@@ -242,6 +242,18 @@ for (const { name, open } of databases) {
       t.ok(await knex.raw('SELECT 1'))
     })
 
+    t.test('with one connection in all, an enqueue past the transaction is refused on any database', async (t) => {
+      const knex = knexFor(database, { min: 0, max: 1 })
+      t.teardown(async () => { await knex.destroy() })
+      const { app, note } = await build(t, database, { backends: { default: { knex } } })
+      app.get('/', { config }, async (request) => {
+        await request.tasks.transaction()
+        await assert.rejects(note.enqueue('x'), { code: 'FST_TASKS_TRANSACTION_OPEN' })
+        return {}
+      })
+      t.equal((await app.inject('/')).statusCode, 200)
+    })
+
     t.test('a transaction of another database is refused', async (t) => {
       const { app, note } = await build(t, database)
       const other = await open()
@@ -254,8 +266,8 @@ for (const { name, open } of databases) {
   })
 }
 
-function knexFor ({ url }: TestDatabase): Knex {
+function knexFor ({ url }: TestDatabase, pool?: Knex.PoolConfig): Knex {
   return url.startsWith('sqlite:')
     ? knexFactory({ client: 'sqlite3', connection: { filename: url.slice('sqlite:'.length) }, useNullAsDefault: true })
-    : knexFactory({ client: 'pg', connection: url })
+    : knexFactory({ client: 'pg', connection: url, ...(pool !== undefined && { pool }) })
 }
