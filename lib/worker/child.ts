@@ -39,12 +39,13 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
     } else {
       const quarantined = role === 'quarantine'
       const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined))
+      host.onClose(async () => { await worker.stop() }) // a task may close its app
       supervisor.listen((now) => { void worker.stop({ now }) })
       const reason = await worker.run()
       await supervisor.send({ type: 'ended', started: worker.started, replace: reason === 'stuck' })
     }
     // Closing must not hang on what a task left open; the process ends all the same.
-    await Promise.race([app.close(), pause(CLOSE_MS)])
+    await Promise.race([app.close().catch((error: unknown) => { app.log.error({ err: error }, 'the app did not close cleanly') }), pause(CLOSE_MS)])
     return await end(0)
   } catch (error) {
     console.error(error)

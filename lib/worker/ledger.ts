@@ -14,6 +14,8 @@ export interface Claim {
  */
 export class Ledger {
   readonly #claims = new Map<number, Claim>()
+  /** Without a row left, and not yet written down as ended. */
+  readonly #over = new Set<Claim>()
   readonly #asked = new Set<number>()
   #last = 0
 
@@ -36,19 +38,30 @@ export class Ledger {
     this.#asked.delete(number)
   }
 
+  /** One row of a claim needs no write any more: its end is written otherwise. */
+  settle (claim: Claim): void {
+    claim.left -= 1
+    if (claim.left === 0) this.#over.add(claim)
+  }
+
   /** The claims that are over once these rows, each named by its claim, are written. */
   endedWith (rows: readonly Claim[]): number[] {
     const written = new Map<Claim, number>()
     for (const claim of rows) written.set(claim, (written.get(claim) ?? 0) + 1)
     const ended: number[] = []
-    for (const claim of this.#claims.values()) if (claim.left <= (written.get(claim) ?? 0)) ended.push(claim.number)
+    for (const claim of this.#over) if (!written.has(claim)) ended.push(claim.number)
+    for (const [claim, count] of written) if (claim.left <= count) ended.push(claim.number)
     return ended
   }
 
   /** The store has confirmed these rows, and the end of these claims. */
   written (rows: readonly Claim[], ended: readonly number[]): void {
-    for (const claim of rows) claim.left -= 1
-    for (const number of ended) this.#claims.delete(number)
+    for (const claim of rows) this.settle(claim)
+    for (const number of ended) {
+      const claim = this.#claims.get(number)
+      if (claim !== undefined) this.#over.delete(claim)
+      this.#claims.delete(number)
+    }
   }
 
   /** Of the claims that the store has for this worker, those that nobody here waits for or works on. */

@@ -72,7 +72,7 @@ export class Reporter {
 
   /** The row's end is written already, by its own transaction. */
   settle (claim: Claim): void {
-    claim.left -= 1
+    this.#settings.ledger.settle(claim)
     this.#settled = true
     this.#start()
   }
@@ -136,6 +136,7 @@ export class Reporter {
     for (const report of batch) (report.ending === null ? releases : endings).push(report)
     const claims = batch.map(({ claim }) => claim)
     const ended = ledger.endedWith(claims)
+    if (batch.length === 0 && ended.length === 0) return
     // What ends a claim goes with the last of the two writes.
     const released = releases.length > 0 || endings.length === 0
       ? await store.release(worker, releases.map(({ row }) => ({ id: row.id, claim: row.claim })), endings.length > 0 ? [] : ended)

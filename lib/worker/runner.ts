@@ -131,7 +131,6 @@ export class Runner {
     }
     const free = (): void => {
       if (run.watched) run.session.lease.forget(run.row.id)
-      run.stuck = false
       onFree(run)
     }
     pace.add(outcome.durationMs)

@@ -48,8 +48,7 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
 
 /** True where every attempt has settled, or ignores its signal and has its outcome. */
 function settled (slots: Slots): boolean {
-  for (const run of slots.runs) if (!run.stuck) return false
-  return true
+  return slots.stuck === slots.runs.size
 }
 
 const LOOK_MS = 5

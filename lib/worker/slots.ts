@@ -26,6 +26,7 @@ export class Slots {
   readonly #settings: SlotsSettings
   readonly #buffer = new Buffer()
   #started = 0
+  #stuck = 0
   #marking = false
   #closed = false
   #holdTimer: NodeJS.Timeout | null = null
@@ -91,9 +92,20 @@ export class Slots {
     this.#watchHold()
   }
 
+  /** Runs that ignore their signal. */
+  get stuck (): number {
+    return this.#stuck
+  }
+
+  /** A run has an outcome and goes on all the same. */
+  stick (): void {
+    this.#stuck += 1
+  }
+
   /** A run has settled. */
   free (run: Run): void {
     this.runs.delete(run)
+    if (run.stuck) this.#stuck -= 1
     run.session.hold(-1)
   }
 

@@ -25,6 +25,8 @@ interface Child {
   aliveAt: number | null
 }
 
+const HEIR_MS = 15_000 // what settling the last estates may take; the database may be away
+
 /**
  * Starts worker processes, replaces those that die, passes signals on, and sees to it that what a dead process held is
  * claimable again. It runs no tasks and opens no database. Resolves with the exit code.
@@ -75,7 +77,7 @@ class Supervisor {
     }
   }
 
-  #start (role: ChildRole, maxTasks = this.#left): void {
+  #start (role: ChildRole, maxTasks = this.#left): Child {
     const forked = fork(this.#script, process.argv.slice(2), {
       env: { ...process.env, [ROLE_VARIABLE]: role },
       stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe']
@@ -91,6 +93,7 @@ class Supervisor {
     // 'close', and not 'exit': what it wrote last has been read.
     forked.once('close', (code, signal) => { this.#gone(child, code, signal) })
     tell(child, { type: 'orders', orders: { estates, maxTasks } satisfies ChildOrders })
+    return child
   }
 
   #hear (child: Child, message: ChildMessage): void {
@@ -139,7 +142,7 @@ class Supervisor {
     if (ended !== null && this.#left !== null && this.#options.processes === 1 && role === 'worker') this.#left = Math.max(0, this.#left - ended.started)
     if (this.#stopping > 0 || role === 'heir') return this.#settle()
     if (ended?.replace === true && this.#left !== 0) return this.#again(child, RESTART_BACKOFF_MIN_MS)
-    if (ended !== null && code === 0) return this.#settle()
+    if (ended !== null) return this.#settle()
     if (!this.#everReady && role === 'worker') return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
     if (child.progressed || performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
@@ -174,7 +177,8 @@ class Supervisor {
     // One try: an heir that fails leaves it to the sweep of another worker.
     if (this.#estates.length > 0 && this.#code === 0 && !this.#inherited) {
       this.#inherited = true
-      this.#start('heir', null)
+      const heir = this.#start('heir', null)
+      setTimeout(() => { heir.process.kill('SIGKILL') }, HEIR_MS).unref()
       return
     }
     this.#end(this.#code)

@@ -228,7 +228,7 @@ export class Worker {
 
   #room (): Room | null {
     const { runs } = this.#slots
-    if (this.#ending !== null || this.#session === null || this.#session.lost || this.#stuck().length > 0) return null
+    if (this.#ending !== null || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
     if (this.#quarantine.wanted) return this.#slots.empty ? { limit: 1, start: 1 } : null
     if (this.#session.reporter.waiting > 2 * BUFFER_ROWS_MAX) return null
     if (runs.size === 0 && this.#isIdle()) this.#lookedAt = this.#activity
@@ -246,12 +246,6 @@ export class Worker {
 
   #isIdle (): boolean {
     return this.#slots.empty && [...this.#sessions].every(({ reporter }) => reporter.idle)
-  }
-
-  #stuck (): Run[] {
-    const stuck: Run[] = []
-    for (const run of this.#slots.runs) if (run.stuck) stuck.push(run)
-    return stuck
   }
 
   #onFree (run: Run): void {
@@ -280,6 +274,7 @@ export class Worker {
    * the others end, and then the process is given up, where there is somebody to replace it.
    */
   #onStuck (run: Run): void {
+    this.#slots.stick()
     const { id, task } = run.row
     this.#log.error({ worker: run.session.id, id, task }, this.#role.supervised
       ? 'an attempt ignores its signal: this process claims nothing more, and is replaced when the others have ended'
@@ -288,8 +283,7 @@ export class Worker {
   }
 
   #checkEnd (): void {
-    const { runs } = this.#slots
-    const stuck = this.#stuck().length
+    const { runs, stuck } = this.#slots
     if (stuck > 0 && stuck === runs.size) {
       const { supervised } = this.#role
       if (supervised || this.#options.batch || this.#slots.spent) this.#end('stuck')

@@ -106,3 +106,21 @@ t.test('process.exit and late errors of a task are its own failure, and its neig
   await rejects.wait()
   t.match(rejects, { status: 'FAILED', errors: [{ exceptionClass: 'RangeError', message: 'nobody listens' }] })
 })
+
+t.test('a process that is stopped as a whole is replaced, and does nothing more when it could go on', async (t) => {
+  const { app, worker, runs, ledger } = await setting(t)
+  const process = worker()
+  const result = await app.tasks.enqueue('deaf', 2_500)
+  const [pid] = await eventually(async () => {
+    const pids = await runs(result.id)
+    assert.equal(pids.length, 1)
+    return pids as [number]
+  })
+  globalThis.process.kill(pid, 'SIGSTOP')
+  await process.line('has been silent for')
+  await result.wait()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 2, errors: [{ code: 'FST_TASKS_WORKER_LOST' }] })
+  const entries = await ledger(result.id)
+  const again = entries.findIndex((entry) => entry.what === 'run' && entry.pid !== pid)
+  t.ok(entries.slice(again).every((entry) => entry.pid !== pid))
+})
