@@ -8,14 +8,11 @@ import { DatabaseControl, isId } from './database-control.js'
 import { checkQueueLimits } from './database-queues.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
+import { waitByWatching, type Watched } from './watch.js'
 import { CLOSED, RESULT_NOT_FOUND, TRANSACTION_MISMATCH, TRANSACTION_OPEN } from '../core/errors.js'
 import { hostOf } from '../core/host.js'
-import { WAIT_POLL_MS } from '../core/limits.js'
 import { createTaskResult, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
-import { isFinishedStatus } from '../core/status.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
-import { after } from '../core/timer.js'
-import { checkWait, within, type WaitOptions } from '../core/wait.js'
 import { openTransaction, uniqueKeyOf } from '../run/open-transaction.js'
 import { openStore, type InsertedRow, type KnexStore, type NewRow, type Row, type StoreConfig, type WriteTransaction } from '../store/index.js'
 
@@ -49,6 +46,11 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   readonly #templates = new WeakMap<AnyTask, RowTemplate>()
   readonly #source: ResultSource
   readonly #closing = new AbortController()
+  readonly #watched: Watched = {
+    read: async (id) => await this.#read(id),
+    watch: async (id, onChange) => await this.store.watch(id, onChange),
+    closing: this.#closing.signal
+  }
 
   /** @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING */
   constructor (config: DatabaseConfig) {
@@ -63,7 +65,7 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     this.#source = {
       ...super.source(),
       read: async (id) => await this.#read(id),
-      wait: async (id, options) => await this.#wait(id, options),
+      wait: async (id, options) => await waitByWatching(id, this.#watched, options),
       cancel: async (id) => await this.cancel({ id }) > 0,
       retry: async (id) => await this.retry({ id }) > 0
     }
@@ -231,34 +233,6 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     const row = isId(id) ? await this.store.get(id) : null
     if (row === null || row.backend !== this.alias) throw new RESULT_NOT_FOUND(String(id).slice(0, 64))
     return await this.decodeRow(row)
-  }
-
-  /** Woken by the store; reads at least every second all the same. */
-  async #wait (id: string, options: WaitOptions): Promise<ResultFields> {
-    const { signal, timeout } = checkWait(options)
-    let [over, woken] = [false, false]
-    let wake = (): void => {}
-    const watching = this.store.watch(id, () => { woken = true; wake() }).catch(() => async () => {})
-    const poll = async (): Promise<ResultFields> => {
-      await watching // before the first read: what ends after that read is heard of
-      for (;;) {
-        woken = false
-        const fields = await this.#read(id)
-        if (over || isFinishedStatus(fields.status)) return fields
-        if (!woken) {
-          await new Promise<void>((resolve) => {
-            const stop = after(WAIT_POLL_MS, resolve)
-            wake = () => { stop(); resolve() }
-          })
-        }
-      }
-    }
-    const closing = this.#closing.signal
-    return await within(id, { timeout, signal: signal === undefined ? closing : AbortSignal.any([signal, closing]) }, poll(), () => {
-      over = true
-      wake()
-      void watching.then(async (stop) => { await stop() }).catch(() => {})
-    })
   }
 }
 
