@@ -21,7 +21,7 @@ interface Child {
   /** It has finished tasks: what killed it was not the worker's own fault, and others wait. */
   progressed: boolean
   ended: { started: number, replace: boolean } | null
-  /** When its keeper was last heard of; null until it was. */
+  /** When it, or its keeper, was last heard of; null until it has registered. */
   aliveAt: number | null
 }
 
@@ -104,7 +104,10 @@ class Supervisor {
         this.#everReady = true
         if (this.#stopping > 0) tell(child, { type: 'stop', now: this.#stopping > 1 })
         break
-      case 'registered': child.workers.add(message.worker); break
+      case 'registered':
+        child.workers.add(message.worker)
+        child.aliveAt = performance.now()
+        break
       case 'deregistered': child.workers.delete(message.worker); break
       case 'estate':
         child.workers.delete(message.estate.worker)
