@@ -54,7 +54,7 @@ for (const { name, open } of databases) {
       if (name === 'sqlite') await knex.raw('ROLLBACK').catch(() => {})
     })
 
-    t.test('a commit that PostgreSQL answers with a rollback is none', { skip: name === 'sqlite' && 'PostgreSQL only' }, async (t) => {
+    if (name === 'postgres') t.test('a commit that PostgreSQL answers with a rollback is none', async (t) => {
       const trx = await knex.transaction()
       const promise = committed(trx)
       await trx.raw('SELECT 1 / 0').catch(() => {})
