@@ -222,20 +222,24 @@ t.test('any value is refused or comes back as it went in', async (t) => {
     withTypedArray: true,
     withUnicodeString: true
   })
-  t.doesNotThrow(() => { fc.assert(fc.property(fc.array(anything), (args) => {
-    if (refusalOf(args) !== 'accepted') return
-    const { text, value } = encodeArguments(args, LIMITS)
-    const expected = lenient(args)
-    return isDeepStrictEqual(decode(text), expected) && isDeepStrictEqual(value, expected)
-  }), { numRuns: 2000 }) })
+  t.doesNotThrow(() => {
+    fc.assert(fc.property(fc.array(anything), (args) => {
+      if (refusalOf(args) !== 'accepted') return
+      const { text, value } = encodeArguments(args, LIMITS)
+      const expected = lenient(args)
+      return isDeepStrictEqual(decode(text), expected) && isDeepStrictEqual(value, expected)
+    }), { numRuns: 2000 })
+  })
 })
 
 t.test('any JSON value passes', async (t) => {
-  t.doesNotThrow(() => { fc.assert(fc.property(fc.array(fc.jsonValue({ maxDepth: 8 })), (args) => {
-    const clean = JSON.parse(JSON.stringify(args))
-    const text = JSON.stringify(clean)
-    return text.includes('__proto__') || (encodeArguments(args, LIMITS).text === text && isDeepStrictEqual(decode(text), clean))
-  }), { numRuns: 2000 }) })
+  t.doesNotThrow(() => {
+    fc.assert(fc.property(fc.array(fc.jsonValue({ maxDepth: 8 })), (args) => {
+      const clean = JSON.parse(JSON.stringify(args))
+      const text = JSON.stringify(clean)
+      return text.includes('__proto__') || (encodeArguments(args, LIMITS).text === text && isDeepStrictEqual(decode(text), clean))
+    }), { numRuns: 2000 })
+  })
 })
 
 /** What the three leniencies make of a value, and a null prototype of an ordinary one. */
