@@ -87,7 +87,6 @@ function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): Work
     pipe: PIPE_FD,
     onRegistered: (worker) => { void supervisor.send({ type: 'registered', worker }) },
     onDeregistered: (worker) => { void supervisor.send({ type: 'deregistered', worker }) },
-    onReady: () => { void supervisor.send({ type: 'ready' }) },
     onProgress: () => { void supervisor.send({ type: 'progress' }) },
     onQuarantine: () => { void supervisor.send({ type: 'quarantine' }) },
     onEstate: (estate) => { void supervisor.send({ type: 'estate', estate }) },

@@ -79,11 +79,6 @@ export class Claimer {
     this.#cursors.clear()
   }
 
-  /** Rows become due in `milliseconds`. */
-  dueIn (milliseconds: number): void {
-    setTimeout(() => { if (!this.#stopped) this.wake() }, Math.min(milliseconds, TIMER_MAX_MS)).unref()
-  }
-
   /** Resolves when no claim is under way. */
   async stop (): Promise<void> {
     this.#stopped = true

@@ -33,9 +33,7 @@ export interface ChildOrders {
 export type ChildMessage =
   /** The estates it was given are settled. */
   | { readonly type: 'settled' }
-  /** The app is up and the worker claims. */
-  | { readonly type: 'ready' }
-  /** It works under this id from now on. */
+  /** The app is up, and it works under this id from now on. */
   | { readonly type: 'registered', readonly worker: string }
   /** It holds nothing under this id any more. */
   | { readonly type: 'deregistered', readonly worker: string }

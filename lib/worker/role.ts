@@ -10,7 +10,6 @@ export interface WorkerRole {
   readonly pipe: number | null
   onRegistered (worker: string): void
   onDeregistered (worker: string): void
-  onReady (): void
   /** The first endings are written: this process gets something done. */
   onProgress (): void
   /** Quarantined tasks wait for a process of their own. */
@@ -28,7 +27,6 @@ export const EMBEDDED: WorkerRole = Object.freeze({
   pipe: null,
   onRegistered: () => {},
   onDeregistered: () => {},
-  onReady: () => {},
   onProgress: () => {},
   onQuarantine: () => {},
   onEstate: () => {},

@@ -99,14 +99,11 @@ class Supervisor {
   #hear (child: Child, message: ChildMessage): void {
     switch (message.type) {
       case 'settled': child.inherited = []; break
-      case 'ready':
-        child.ready = true
-        this.#everReady = true
-        if (this.#stopping > 0) tell(child, { type: 'stop', now: this.#stopping > 1 })
-        break
       case 'registered':
         child.workers.add(message.worker)
         child.aliveAt = performance.now()
+        child.ready = true
+        this.#everReady = true
         break
       case 'deregistered': child.workers.delete(message.worker); break
       case 'estate':

@@ -150,7 +150,6 @@ export class Worker {
     if (!this.#stop.signal.aborted) {
       this.#quarantine.announce()
       for (const loop of this.#loops) loop.start()
-      this.#role.onReady()
       this.#claimer.wake()
     }
     const reason = await ended
