@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DummyBackend, ImmediateBackend } from 'fastify-tasks'
+import { BaseTaskBackend, DummyBackend, ImmediateBackend, type EnqueueRequest, type TaskResult } from 'fastify-tasks'
 import { testBackend } from 'fastify-tasks/testing'
 import { databases } from '../support/databases.ts'
 
@@ -7,6 +7,14 @@ const close = async (): Promise<void> => {}
 
 testBackend({ name: 'immediate', test: t, create: async () => ({ definition: { backend: ImmediateBackend }, close }) })
 testBackend({ name: 'dummy', test: t, runs: false, create: async () => ({ definition: { backend: DummyBackend }, close }) })
+
+/** The least that a third party can write. */
+class Minimal extends BaseTaskBackend {
+  override async enqueue (requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
+    return requests.map((request) => this.createResult(request, { enqueuedAt: new Date() }))
+  }
+}
+testBackend({ name: 'a minimal one', test: t, runs: false, create: async () => ({ definition: { backend: Minimal }, close }) })
 
 for (const { name, open } of databases) {
   testBackend({

@@ -38,19 +38,23 @@ const successes: Chapter = (test) => {
     const echo = task('test.echo', (value: unknown) => value)
     const nothing = task('test.nothing', () => {})
     const app = await bench.app([echo, nothing])
-    for (const value of [0, '', false, null, [], {}, { a: [1, { b: 'x' }] }, [...HOSTILE_TEXTS, ...ESCAPED_TEXTS]]) {
-      const result = await bench.settle(app, await echo.enqueue(value))
-      assert.deepEqual([result.status, result.returnValue], ['SUCCESSFUL', value])
+    const values = [0, '', false, null, [], {}, { a: [1, { b: 'x' }] }, [...HOSTILE_TEXTS, ...ESCAPED_TEXTS]]
+    const results = await echo.enqueueMany(values.map((value): [unknown] => [value]))
+    const empty = await nothing.enqueue()
+    for (const [index, result] of results.entries()) {
+      await bench.settle(app, result)
+      assert.deepEqual([result.status, result.returnValue], ['SUCCESSFUL', values[index]])
     }
-    assert.equal((await bench.settle(app, await nothing.enqueue())).returnValue, null)
+    assert.equal((await bench.settle(app, empty)).returnValue, null)
   })
 
   test('a plain function, and one that returns a thenable, are tasks like others', async (bench) => {
     const plain = task('test.plain', (a: number) => a + 1)
     const thenable = task('test.thenable', () => ({ then: (resolve: (value: number) => void) => { resolve(7) } }) as unknown as Promise<number>)
     const app = await bench.app([plain, thenable])
-    assert.equal((await bench.settle(app, await plain.enqueue(1))).returnValue, 2)
-    assert.equal((await bench.settle(app, await thenable.enqueue())).returnValue, 7)
+    const results = [await plain.enqueue(1), await thenable.enqueue()]
+    for (const result of results) await bench.settle(app, result)
+    assert.deepEqual(results.map(({ returnValue }) => returnValue), [2, 7])
   })
 
   test('a task is given its arguments, and what it does to them stays with it', async (bench) => {
@@ -154,11 +158,11 @@ const failures: Chapter = (test) => {
       'text', '', 42, null, undefined, Symbol('s'), { a: 1 }, [], hostile, circular, new AggregateError([new Error('inner')], 'all'),
       new Error('x'.repeat(5_000_000)), new Error('a\u0000b \uD800'), Object.assign(new Error('x'), { code: { not: 'text' } }), new Proxy(new Error('x'), { get () { throw new Error('no') } })
     ]
-    let index = 0
-    const fail = task('test.fail', async () => { throw thrown[index] })
+    const fail = task('test.fail', async (index: number) => { throw thrown[index] })
     const app = await bench.app([fail])
-    for (; index < thrown.length; index++) {
-      const result = await bench.settle(app, await fail.enqueue())
+    const results = await fail.enqueueMany(thrown.map((_, index): [number] => [index]))
+    for (const [index, result] of results.entries()) {
+      await bench.settle(app, result)
       assert.deepEqual([result.status, result.errors.length], ['FAILED', 1], `what was thrown: number ${index}`)
       const { exceptionClass, message, traceback, code } = result.errors[0]!
       for (const text of [exceptionClass, message, traceback]) assert.equal(typeof text, 'string')
@@ -170,15 +174,15 @@ const failures: Chapter = (test) => {
   test('a return value that cannot be stored makes the result FAILED, and is not tried again', async (bench) => {
     let runs = 0
     const values: unknown[] = [1n, new Date(), () => {}, NaN, new Map(), 'x'.repeat(300 * 1024)]
-    let value: unknown
-    const weird = task('test.weird', () => { runs++; return value })
+    const weird = task('test.weird', (index: number) => { runs++; return values[index] })
     const app = await bench.app([weird])
     const using = bench.backend(app).supportsRetry ? weird.using({ retry: { limit: 3, delay: 0 } }) : weird
-    for (value of values) {
-      runs = 0
-      const result = await bench.settle(app, await using.enqueue())
-      assert.deepEqual([result.status, result.errors.map(({ code }) => code), runs], ['FAILED', ['FST_TASKS_INVALID_RESULT'], 1])
+    const results = await using.enqueueMany(values.map((_, index): [number] => [index]))
+    for (const result of results) {
+      await bench.settle(app, result)
+      assert.deepEqual([result.status, result.errors.map(({ code }) => code)], ['FAILED', ['FST_TASKS_INVALID_RESULT']])
     }
+    assert.equal(runs, values.length)
   })
 
   test('a task that fails leaves the others alone', async (bench) => {
