@@ -49,7 +49,7 @@ export class Backends {
   constructor (app: FastifyInstance, settings: ReadonlyMap<string, BackendSettings>) {
     for (const [alias, { backend, ...config }] of settings) {
       const Backend = typeof backend === 'string' ? BUILT_IN[backend] : backend
-      const made = new Backend({ ...config, alias, app } as BackendConfig<any>)
+      const made = new Backend({ ...config, queues: config.queues ?? [], options: config.options ?? {}, alias, app } as BackendConfig<any>)
       if (!(made instanceof BaseTaskBackend)) throw new INVALID_BACKEND(`backends.${alias}.backend does not extend BaseTaskBackend.`)
       this.#backends.set(alias, made)
     }

@@ -3,7 +3,7 @@ import type { AnyTask } from '../core/task.js'
 import type { TaskResult, ResultFields, ResultSource } from '../core/result.js'
 import { createTaskResult } from '../core/result.js'
 import { holdTaskResult, type HeldResult } from '../core/held-result.js'
-import { optionsOf } from '../core/task.js'
+import { isTask, optionsOf } from '../core/task.js'
 import { waitByReading, type WaitOptions } from '../core/wait.js'
 import { INVALID_TASK, UNSUPPORTED } from '../core/errors.js'
 
@@ -55,21 +55,21 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
   readonly options: Options
   readonly app: FastifyInstance
 
-  readonly supportsDefer: boolean = false
-  readonly supportsGetResult: boolean = false
-  readonly supportsPriority: boolean = false
-  readonly supportsRetry: boolean = false
-  readonly supportsTimeout: boolean = false
-  readonly supportsUnique: boolean = false
-  readonly supportsConcurrency: boolean = false
-  readonly supportsRateLimit: boolean = false
-  readonly supportsTags: boolean = false
-  readonly supportsCallbacks: boolean = false
-  readonly supportsIsolation: boolean = false
-  readonly supportsTransaction: boolean = false
+  declare readonly supportsDefer: boolean
+  declare readonly supportsGetResult: boolean
+  declare readonly supportsPriority: boolean
+  declare readonly supportsRetry: boolean
+  declare readonly supportsTimeout: boolean
+  declare readonly supportsUnique: boolean
+  declare readonly supportsConcurrency: boolean
+  declare readonly supportsRateLimit: boolean
+  declare readonly supportsTags: boolean
+  declare readonly supportsCallbacks: boolean
+  declare readonly supportsIsolation: boolean
+  declare readonly supportsTransaction: boolean
 
   /** True where `enqueue` publishes `onEnqueued` itself: at its moment, and not for a duplicate. Otherwise the plugin does. */
-  readonly announcesEnqueues: boolean = false
+  declare readonly announcesEnqueues: boolean
 
   constructor (config: BackendConfig<Options>) {
     this.alias = config.alias
@@ -98,6 +98,7 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
 
   /** Refuse what this backend cannot do. @throws FST_TASKS_INVALID_TASK */
   validateTask (task: AnyTask): void {
+    if (!isTask(task)) throw new INVALID_TASK(typeof task, 'it was not made by task().')
     const options = optionsOf(task)
     const refuse = (reason: string): never => { throw new INVALID_TASK(task.name, `backend '${this.alias}' ${reason}.`) }
     if (!this.supportsPriority && options.priority !== 0) refuse('does not support `priority`')
@@ -169,6 +170,23 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     }
   }
 }
+
+// Defaults of the prototype and not fields of each instance: those would hide a flag that a subclass gives by a getter.
+Object.assign(BaseTaskBackend.prototype, {
+  supportsDefer: false,
+  supportsGetResult: false,
+  supportsPriority: false,
+  supportsRetry: false,
+  supportsTimeout: false,
+  supportsUnique: false,
+  supportsConcurrency: false,
+  supportsRateLimit: false,
+  supportsTags: false,
+  supportsCallbacks: false,
+  supportsIsolation: false,
+  supportsTransaction: false,
+  announcesEnqueues: false
+})
 
 function taskOf (app: FastifyInstance, name: string): AnyTask | null {
   return app.tasks.task(name)
