@@ -1,6 +1,6 @@
 import type { BaseTaskBackend } from '../lib/backends/base.js'
 import type { BackendControl, BackendHealth, BackendStats, ResultPage } from '../lib/backends/control.js'
-import { INVALID_ARGUMENT, RESULT_NOT_FOUND, UNSUPPORTED } from '../lib/core/errors.js'
+import { RESULT_NOT_FOUND, UNSUPPORTED } from '../lib/core/errors.js'
 import type { TaskResult } from '../lib/core/result.js'
 import type { AnyTask, ResultOf, TaskArgs } from '../lib/core/task.js'
 import type { HookName, TaskHook } from '../lib/run/events.js'
@@ -56,7 +56,6 @@ export class AppTasks {
   async enqueueMany<T extends AnyTask> (task: T, argsList: ReadonlyArray<Readonly<TaskArgs<T>>>): Promise<Array<ResultOf<T>>>
   async enqueueMany (task: string, argsList: ReadonlyArray<readonly unknown[]>): Promise<TaskResult[]>
   async enqueueMany (task: AnyTask | string, argsList: ReadonlyArray<readonly unknown[]>): Promise<TaskResult[]> {
-    if (!Array.isArray(argsList)) throw new INVALID_ARGUMENT('argsList', 'pass an array with one array of arguments for each enqueue.')
     return await this.#core.enqueueTask(this.#core.resolve(task), argsList)
   }
 

@@ -8,7 +8,7 @@ import { Registry } from '../lib/core/registry.js'
 import type { TaskResult } from '../lib/core/result.js'
 import { checkArguments, checkSchema } from '../lib/core/schema.js'
 import { isTask, type AnyTask, type TaskApp } from '../lib/core/task.js'
-import { CLOSED, INVALID_TASK, NOT_REGISTERED, RESULT_MISMATCH, UNKNOWN_TASK } from '../lib/core/errors.js'
+import { CLOSED, INVALID_ARGUMENT, INVALID_TASK, NOT_REGISTERED, RESULT_MISMATCH, UNKNOWN_TASK } from '../lib/core/errors.js'
 import { ARGUMENT_BYTES_MAX, DEPTH_MAX } from '../lib/core/limits.js'
 import { Events } from '../lib/run/events.js'
 import type { Settings } from './config.js'
@@ -73,6 +73,7 @@ export class TaskCore implements TaskApp, TasksHost {
   }
 
   async enqueueTask (task: AnyTask, argsList: ReadonlyArray<readonly unknown[]>): Promise<TaskResult[]> {
+    if (!Array.isArray(argsList)) throw new INVALID_ARGUMENT('argsList', 'pass an array with one array of arguments for each enqueue.')
     const known = this.resolve(task)
     const backend = this.accepting(known)
     const requests = Object.freeze(argsList.map((args) => this.request(known, args, backend)))

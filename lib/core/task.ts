@@ -89,7 +89,7 @@ export interface Task<Args extends unknown[] = any[], Return = any, Call extends
    * A checked, frozen copy with other options; this task stays as it is. Calls chain.
    * @throws FST_TASKS_INVALID_TASK
    */
-  using (options: UsingOptions): Task<Args, Return, Call>
+  using (options?: UsingOptions): Task<Args, Return, Call>
   /**
    * Ask the app that this task is registered with to run it.
    * @returns once the result is stored
@@ -138,14 +138,15 @@ const kTask = Symbol.for('fastify-tasks.task')
  */
 export function task<Args extends unknown[], Return> (name: string, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
 export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true }, handler: (context: TaskContext, ...args: Args) => Return): Task<Args, Return, (context: TaskContext, ...args: Args) => Return>
-export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext?: false | undefined }, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
+export function task<Args extends unknown[], Return> (name: string, options: (TaskOptions & { takesContext?: false | undefined }) | undefined, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
 export function task (name: string, ...rest: unknown[]): AnyTask {
   const func = rest[rest.length - 1]
   const label = typeof name === 'string' ? name : String(typeof name)
   if (rest.length > 2) throw new INVALID_TASK(label, 'task() takes a name, options and a handler.')
   if (typeof func !== 'function') throw new INVALID_TASK(label, 'its handler is not a function.')
   if (isTask(func)) throw new INVALID_TASK(label, 'its handler is a task already; pass the function.')
-  const options = checkDefinition(name, rest.length === 2 ? rest[0] : {})
+  const given = rest.length === 2 ? rest[0] : undefined
+  const options = checkDefinition(name, given === undefined ? {} : given)
   return build({ definition: { name, apps: new Set() }, options }, func as Handler<any[], any>)
 }
 
@@ -180,7 +181,7 @@ function build (inner: Internals, func: Handler<any[], any>): AnyTask {
   const call = (...args: unknown[]): unknown => func(...args)
   const constant = (value: unknown, enumerable = true): PropertyDescriptor => ({ value, enumerable })
   const methods = {
-    using: (overrides: UsingOptions) => {
+    using: (overrides: UsingOptions = {}) => {
       const changed = build({ definition, options: checkOverrides(definition.name, options, overrides) }, func)
       for (const app of definition.apps) app.checkTask(changed)
       return changed

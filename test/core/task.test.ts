@@ -1,0 +1,32 @@
+import t from 'tap'
+import Fastify from 'fastify'
+import fastifyTasks, { task } from 'fastify-tasks'
+
+const add = task('math.add', { priority: 3 }, async (a: number, b: number) => a + b)
+
+t.test('using() of nothing is a copy that changes nothing', async (t) => {
+  for (const copy of [add.using(), add.using(undefined), add.using({})]) {
+    t.not(copy, add)
+    t.equal(copy.priority, 3)
+    t.equal(await copy(1, 2), 3)
+  }
+})
+
+t.test('options that are undefined are no options, and null is refused', async (t) => {
+  t.equal(task('plain', undefined, () => 1).priority, 0)
+  t.throws(() => task('plain', null as never, () => 1), { code: 'FST_TASKS_INVALID_TASK' })
+  t.throws(() => add.using(null as never), { code: 'FST_TASKS_INVALID_TASK' })
+})
+
+t.test('what is no list of lists of arguments is refused alike by task.enqueueMany() and by app.tasks.enqueueMany()', async (t) => {
+  let runs = 0
+  const count = task('count', () => { runs += 1 })
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  await app.register(fastifyTasks, { tasks: [count], env: false })
+  for (const wrong of [undefined, null, 5, 'ab', {}, [1], [[], 'ab']]) {
+    await t.rejects(count.enqueueMany(wrong as never), { code: 'FST_TASKS_INVALID_ARGUMENT' }, `task: ${JSON.stringify(wrong)}`)
+    await t.rejects(app.tasks.enqueueMany(count, wrong as never), { code: 'FST_TASKS_INVALID_ARGUMENT' }, `app: ${JSON.stringify(wrong)}`)
+  }
+  t.equal(runs, 0)
+})
