@@ -86,12 +86,14 @@ function complete (options: BackendOptions, name: string, variables: Variables):
   if (knex !== undefined && options.url !== undefined) throw new INVALID_CONFIG(`${name}.url`, 'say either url or knex.')
   const url = knex !== undefined ? undefined : options.url ?? variables.url ?? DEFAULT_URL
   if (url !== undefined) checkUrl(url, `${name}.url`)
+  // TASKS_SCHEMA goes with TASKS_DATABASE_URL: a SQLite file that is named beside it has none.
+  const isOwnFile = options.url?.startsWith('sqlite:') === true
   const { migrate = variables.migrate, ...others } = (options.options ?? {}) as { migrate?: unknown }
   return Object.freeze({
     backend,
     url,
     knex,
-    schema: checkIdentifier(options.schema, `${name}.schema`, SCHEMA_LENGTH_MAX) ?? variables.schema,
+    schema: checkIdentifier(options.schema, `${name}.schema`, SCHEMA_LENGTH_MAX) ?? (isOwnFile ? undefined : variables.schema),
     tablePrefix: checkIdentifier(options.tablePrefix, `${name}.tablePrefix`, PREFIX_LENGTH_MAX) ?? variables.tablePrefix,
     queues,
     options: { ...others, ...(migrate !== undefined && { migrate }) }

@@ -64,12 +64,12 @@ export function checkRouteConfig (config: unknown, where: string): RouteTasksCon
 
 function checkWorker (worker: unknown, environment: Environment): WorkerOptions | null {
   const embedded = environment.TASKS_EMBEDDED_WORKER
+  const fromEnvironment = workerOptionsFromEnv(environment) // also where no worker is to run here: a bad value is told of
   const wanted = worker ?? (embedded !== undefined && parseBoolean(embedded, 'TASKS_EMBEDDED_WORKER'))
   if (wanted === false) return null
   if (wanted !== true && !isObject(wanted)) throw new INVALID_CONFIG('worker', 'it must be true, false or the options of a worker.')
   const given = wanted === true ? {} : wanted as WorkerOptions
   checkWorkerOptions(given)
-  const fromEnvironment = workerOptionsFromEnv(environment)
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const options: WorkerOptions = { ...fromEnvironment, ...defined }
   checkWorkerOptions(options)

@@ -34,8 +34,9 @@ export function parseUrl (url: string, name = 'url'): Location {
     if (!URL.canParse(url)) throw new INVALID_CONFIG(name, 'it is not a valid postgres:// URL (special characters in the password must be percent-encoded)')
     return { kind: 'postgres', url }
   }
-  const path = /^sqlite:(.+)$/s.exec(url)?.[1]
+  const path = /^sqlite:(.*)$/s.exec(url)?.[1]
   if (path === undefined) throw new INVALID_CONFIG(name, 'it must begin with sqlite: or postgres://')
+  if (path === '') throw new INVALID_CONFIG(name, 'it names no file: say sqlite:PATH, or sqlite::memory:')
   if (path === MEMORY) return { kind: 'sqlite', path }
   return { kind: 'sqlite', path: resolve(path.startsWith('///') ? fileURLToPath(`file:${path}`) : path.replace(/^\/\/(?=[^/])/, '')) }
 }

@@ -36,25 +36,31 @@ export interface Connections {
 
 /** @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING */
 export function connect (config: StoreConfig): Connections {
-  if (config.knex !== undefined) return connectTo(config.knex)
+  if (config.knex !== undefined) return connectTo(config.knex, config)
   const location = parseUrl(config.url ?? '')
   if (location.kind === 'postgres') {
     requireDriver('PostgreSQL', ['pg'])
     return build({ dialect: postgres, writer: openPostgres(location.url), owned: true })
   }
+  refuseSchema(config)
   const client = requireDriver('SQLite', ['sqlite3', 'better-sqlite3'])
   const writer = openSqlite(client, location.path)
   return build({ dialect: sqlite, writer, owned: true, file: location.path, client })
 }
 
-function connectTo (knex: Knex): Connections {
+function connectTo (knex: Knex, config: StoreConfig): Connections {
   const client = String(knex.client.config.client?.prototype?.driverName ?? knex.client.driverName)
   if (client === 'pg') return build({ dialect: postgres, writer: knex, owned: false })
   if (client !== 'sqlite3' && client !== 'better-sqlite3') throw new INVALID_CONFIG('knex', `its client is '${client}'; it must be pg, sqlite3 or better-sqlite3`)
+  refuseSchema(config)
   const { connection } = knex.client.config
   const filename = typeof connection === 'string' ? connection : connection?.filename
   const file = typeof filename === 'string' && filename !== MEMORY && !filename.startsWith('file:') && filename !== '' ? resolve(filename) : MEMORY
   return build({ dialect: sqlite, writer: knex, owned: false, file, client })
+}
+
+function refuseSchema ({ schema }: StoreConfig): void {
+  if (schema !== undefined) throw new INVALID_CONFIG('schema (TASKS_SCHEMA)', 'a SQLite file has no schemas. Leave it out, or tell tables apart by tablePrefix (TASKS_TABLE_PREFIX)')
 }
 
 interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string }

@@ -80,12 +80,19 @@ t.test('TASKS_SCHEMA, TASKS_TABLE_PREFIX and TASKS_MIGRATE reach the store', asy
   await boot(t, { TASKS_DATABASE_URL: url, TASKS_TABLE_PREFIX: 'own_', TASKS_MIGRATE: '0' })
 })
 
+t.test('TASKS_SCHEMA does not reach a SQLite file that is named beside TASKS_DATABASE_URL', async (t) => {
+  const { app } = await boot(t, { TASKS_SCHEMA: 'own' }, { backends: { default: { backend: 'dummy' }, local: { url: 'sqlite::memory:' } } })
+  t.equal((app.tasks.backend('local') as DatabaseBackend).store.config.schema, undefined)
+})
+
 t.test('bad values stop the boot, name the variable and keep the password', async (t) => {
   const cases: Array<[Record<string, string>, string, RegExp]> = [
     [{ TASKS_BACKEND: SECRET }, 'FST_TASKS_INVALID_BACKEND', /TASKS_BACKEND/],
     [{ TASKS_DATABASE_URL: `mysql://user:${SECRET}@host/db` }, 'FST_TASKS_INVALID_CONFIG', /TASKS_DATABASE_URL/],
     [{ TASKS_DATABASE_URL: `postgres://user:${SECRET}@ho st/db` }, 'FST_TASKS_INVALID_CONFIG', /TASKS_DATABASE_URL/],
-    [{ TASKS_DATABASE_URL: 'sqlite:' }, 'FST_TASKS_INVALID_CONFIG', /TASKS_DATABASE_URL/],
+    [{ TASKS_DATABASE_URL: 'sqlite:' }, 'FST_TASKS_INVALID_CONFIG', /TASKS_DATABASE_URL.*names no file/],
+    [{ TASKS_DATABASE_URL: 'sqlite::memory:', TASKS_SCHEMA: 'own' }, 'FST_TASKS_INVALID_CONFIG', /TASKS_SCHEMA.*SQLite/],
+    [{ TASKS_WORKER_CONCURRENCY: 'many' }, 'FST_TASKS_INVALID_OPTION', /TASKS_WORKER_CONCURRENCY/],
     [{ TASKS_MIGRATE: SECRET }, 'FST_TASKS_INVALID_CONFIG', /TASKS_MIGRATE/],
     [{ TASKS_QUEUES: `a,,${SECRET}` }, 'FST_TASKS_INVALID_CONFIG', /TASKS_QUEUES/],
     [{ TASKS_SCHEMA: `x"; drop ${SECRET}` }, 'FST_TASKS_INVALID_CONFIG', /TASKS_SCHEMA/],
@@ -129,6 +136,7 @@ t.test('bad options stop the boot and are named', async (t) => {
     [bad({ backends: { default: { url: 'sqlite::memory:', options: { serializer: {} } } } }), 'FST_TASKS_INVALID_CONFIG', /serializer/],
     [bad({ backends: { default: { url: 'sqlite::memory:', queues: { a: { maxReady: 0 } } } } }), 'FST_TASKS_INVALID_CONFIG', /backends\.default\.queues\.a\.maxReady/],
     [bad({ backends: { default: { url: 'sqlite::memory:', queues: { a: { maxRead: 1 } } } } }), 'FST_TASKS_INVALID_CONFIG', /backends\.default\.queues\.a\.maxRead/],
+    [bad({ backends: { default: { url: 'sqlite::memory:', schema: 'own' } } }), 'FST_TASKS_INVALID_CONFIG', /schema.*SQLite/],
     [bad({ flushOn: 'later' }), 'FST_TASKS_INVALID_CONFIG', /^flushOn/],
     [bad({ flushRetry: -1 }), 'FST_TASKS_INVALID_CONFIG', /^flushRetry/],
     [bad({ discardOn: true }), 'FST_TASKS_INVALID_CONFIG', /^discardOn/],
