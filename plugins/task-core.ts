@@ -8,7 +8,7 @@ import { Registry } from '../lib/core/registry.js'
 import type { TaskResult } from '../lib/core/result.js'
 import { checkArguments, checkSchema } from '../lib/core/schema.js'
 import { isTask, type AnyTask, type TaskApp } from '../lib/core/task.js'
-import { CLOSED, INVALID_ARGUMENT, INVALID_TASK, NOT_REGISTERED, RESULT_MISMATCH, UNKNOWN_TASK } from '../lib/core/errors.js'
+import { CLOSED, INVALID_ARGUMENT, INVALID_BACKEND, INVALID_TASK, NOT_REGISTERED, RESULT_MISMATCH, UNKNOWN_TASK } from '../lib/core/errors.js'
 import { ARGUMENT_BYTES_MAX, DEPTH_MAX } from '../lib/core/limits.js'
 import { Events } from '../lib/run/events.js'
 import type { Settings } from './config.js'
@@ -68,6 +68,7 @@ export class TaskCore implements TaskApp, TasksHost {
   async send (backend: BaseTaskBackend<any>, requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
     if (this.#closed) throw new CLOSED('enqueue a task')
     const results = await backend.enqueue(requests)
+    if (results?.length !== requests.length) throw new INVALID_BACKEND(`The enqueue() of backend '${backend.alias}' must resolve with one result for each request, in their order.`)
     if (!backend.announcesEnqueues) for (const result of results) this.events.emit('onEnqueued', result)
     return results
   }

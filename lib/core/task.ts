@@ -183,7 +183,7 @@ function build (inner: Internals, func: Handler<any[], any>): AnyTask {
   const methods = {
     using: (overrides: UsingOptions = {}) => {
       const changed = build({ definition, options: checkOverrides(definition.name, options, overrides) }, func)
-      for (const app of definition.apps) app.checkTask(changed)
+      checkIn(definition, changed)
       return changed
     },
     enqueue: async (...args: unknown[]) => (await appOf(definition).enqueueTask(self, [args]))[0],
@@ -206,6 +206,20 @@ function build (inner: Internals, func: Handler<any[], any>): AnyTask {
     getResult: constant(methods.getResult, false)
   }) as unknown as AnyTask
   return Object.freeze(self)
+}
+
+/** Which of several apps a copy is for, its enqueue will say: only what none of them can carry is refused already here. */
+function checkIn ({ apps }: Definition, changed: AnyTask): void {
+  let refused: Error | undefined
+  for (const app of apps) {
+    try {
+      app.checkTask(changed)
+      return
+    } catch (error) {
+      refused ??= error as Error
+    }
+  }
+  if (refused !== undefined) throw refused
 }
 
 function appOf (definition: Definition): TaskApp {

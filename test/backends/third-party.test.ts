@@ -49,3 +49,18 @@ t.test('what is no task is refused by validateTask', async (t) => {
   const app = await boot(t, { default: { backend: Accepting } })
   for (const wrong of [null, undefined, 'name', {}, () => {}]) t.throws(() => { app.tasks.backend().validateTask(wrong as never) }, { code: 'FST_TASKS_INVALID_TASK' })
 })
+
+t.test('an enqueue() that does not answer each request is told so', async (t) => {
+  class Forgetful extends BaseTaskBackend {
+    override async enqueue (): Promise<TaskResult[]> { return undefined as never }
+  }
+  class Short extends Accepting {
+    override async enqueue (requests: readonly EnqueueRequest[]): Promise<TaskResult[]> { return await super.enqueue(requests.slice(1)) }
+  }
+  for (const backend of [Forgetful, Short]) {
+    const wave = task('wave', () => {})
+    const app = await boot(t, { default: { backend } })
+    app.tasks.add(wave)
+    await t.rejects(wave.enqueue(), { code: 'FST_TASKS_INVALID_BACKEND', message: /one result for each request/ })
+  }
+})

@@ -30,3 +30,17 @@ t.test('what is no list of lists of arguments is refused alike by task.enqueueMa
   }
   t.equal(runs, 0)
 })
+
+t.test('a copy is refused where no open app can carry it, and not where only another app cannot', async (t) => {
+  const wave = task('wave', () => {})
+  const [running, recording] = [Fastify(), Fastify()]
+  t.teardown(async () => { await Promise.all([running.close(), recording.close()]) })
+  await running.register(fastifyTasks, { tasks: [wave], env: false })
+  t.throws(() => wave.using({ runAfter: '1h' }), { code: 'FST_TASKS_INVALID_TASK' })
+
+  await recording.register(fastifyTasks, { tasks: [wave], env: false, backends: { default: { backend: 'dummy' } } })
+  const later = wave.using({ runAfter: '1h' })
+  t.equal((await recording.tasks.enqueue(later)).status, 'READY')
+  await t.rejects(running.tasks.enqueue(later), { code: 'FST_TASKS_INVALID_TASK' })
+  t.throws(() => wave.using({ backend: 'none' }), { code: 'FST_TASKS_INVALID_BACKEND' })
+})
