@@ -1,11 +1,15 @@
 import { BaseTaskBackend, type BackendConfig, type EnqueueRequest } from './base.js'
+import type { BackendControl, ListRequest, ResultFilter, ResultPage, ResultSelection } from './control.js'
 import { checkRunOptions, type RunOptions } from './run-options.js'
 import { RESULT_NOT_FOUND } from '../core/errors.js'
 import type { ResultFields, ResultSource, TaskResult } from '../core/result.js'
 import { createTaskResult, replaceFields } from '../core/result.js'
+import { optionsOf } from '../core/task.js'
 import { waitByReading } from '../core/wait.js'
 
 const POLL_MAX_MS = 50
+
+interface Stored { readonly result: TaskResult, readonly tags: readonly string[], fields: ResultFields }
 
 /**
  * Runs nothing and remembers every enqueue: for tests of code that enqueues. It accepts every option of a task and
@@ -22,7 +26,7 @@ const POLL_MAX_MS = 50
  * }
  * ```
  */
-export class DummyBackend extends BaseTaskBackend<RunOptions> {
+export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<BackendControl, 'cancel' | 'retry' | 'list'> {
   override readonly supportsDefer = true
   override readonly supportsGetResult = true
   override readonly supportsPriority = true
@@ -38,7 +42,7 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> {
 
   /** What was enqueued, in order. A result that `enqueue` returned is another object, which does not change with it. */
   readonly results: TaskResult[] = []
-  readonly #stored = new Map<string, { result: TaskResult, fields: ResultFields }>()
+  readonly #stored = new Map<string, Stored>()
 
   /** @throws FST_TASKS_INVALID_CONFIG */
   constructor (config: BackendConfig<RunOptions>) {
@@ -50,7 +54,7 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> {
     return requests.map((request) => {
       const fields = this.createFields(request, { enqueuedAt: new Date() })
       const result = createTaskResult(copyOf(fields), this.source())
-      this.#stored.set(request.id, { result, fields })
+      this.#stored.set(request.id, { result, fields, tags: optionsOf(request.task).tags })
       this.results.push(result)
       return createTaskResult(copyOf(fields), this.source())
     })
@@ -58,6 +62,21 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> {
 
   override async getResult (id: string): Promise<TaskResult> {
     return createTaskResult(this.#read(id), this.source())
+  }
+
+  async cancel (selection: ResultSelection): Promise<number> {
+    return this.#select(selection).filter((id) => this.#move(id, ...CANCEL())).length
+  }
+
+  async retry (selection: ResultSelection): Promise<number> {
+    return this.#select(selection).filter((id) => this.#move(id, ...RETRY())).length
+  }
+
+  async list ({ limit, after, ...filter }: ListRequest): Promise<ResultPage> {
+    const older = after === undefined ? [...this.#stored.keys()] : this.#before(after)
+    const found = older.filter((id) => fits(this.#stored.get(id) as Stored, filter)).reverse()
+    const ids = found.slice(0, limit)
+    return { results: ids.map((id) => createTaskResult(this.#read(id), this.source())), next: found.length > limit ? ids.at(-1) as string : null }
   }
 
   /** Forget all that was enqueued. */
@@ -72,9 +91,20 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> {
       ...super.source(),
       read,
       wait: async (id, options) => await waitByReading(id, read, options, POLL_MAX_MS),
-      cancel: async (id) => this.#move(id, 'READY', { status: 'CANCELLED', finishedAt: new Date() }),
-      retry: async (id) => this.#move(id, 'CANCELLED', { status: 'READY', finishedAt: null })
+      cancel: async (id) => this.#move(id, ...CANCEL()),
+      retry: async (id) => this.#move(id, ...RETRY())
     }
+  }
+
+  /** Ids, oldest first. */
+  #select (selection: ResultSelection): string[] {
+    if ('id' in selection) return this.#stored.has(selection.id) ? [selection.id] : []
+    return [...this.#stored].filter(([, stored]) => fits(stored, selection)).map(([id]) => id)
+  }
+
+  #before (id: string): string[] {
+    const ids = [...this.#stored.keys()]
+    return ids.slice(0, Math.max(0, ids.indexOf(id)))
   }
 
   #read (id: string): ResultFields {
@@ -91,6 +121,16 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> {
     replaceFields(stored.result, copyOf(stored.fields))
     return true
   }
+}
+
+type Move = [from: ResultFields['status'], changed: Partial<ResultFields>]
+
+const CANCEL = (): Move => ['READY', { status: 'CANCELLED', finishedAt: new Date() }]
+const RETRY = (): Move => ['CANCELLED', { status: 'READY', finishedAt: null }]
+
+function fits ({ fields, tags }: Stored, { status, queue, task, tag }: ResultFilter): boolean {
+  return (status === undefined || status === fields.status) && (queue === undefined || queue === fields.queueName) &&
+    (task === undefined || task === fields.taskName) && (tag === undefined || tags.includes(tag))
 }
 
 /** Moments are objects, and could be changed. */

@@ -68,3 +68,29 @@ t.test('a result can be cancelled and put back, and waiting for it ends in time'
 t.test('its options are checked like those of the others', async (t) => {
   t.throws(() => create({ maxDepth: 'x' }), { code: 'FST_TASKS_INVALID_CONFIG' })
 })
+
+t.test('what was recorded is listed and cancelled by status, queue, task and tag', async (t) => {
+  const { backend } = create()
+  const first = await enqueue(backend, add.using({ tags: ['note:42', 'a'] }), 1, 1)
+  const second = await enqueue(backend, add.using({ tags: ['note:42'], queueName: 'high' }), 2, 2)
+  const third = await enqueue(backend, add, 3, 3)
+  const listed = async (filter: object): Promise<string[]> => (await backend.list({ limit: 10, ...filter })).results.map(({ id }) => id)
+  t.strictSame(await listed({}), [third.id, second.id, first.id])
+  t.strictSame(await listed({ tag: 'note:42' }), [second.id, first.id])
+  t.strictSame(await listed({ tag: 'note:42', queue: 'default', task: 'math.add', status: 'READY' }), [first.id])
+  t.strictSame(await listed({ task: 'other' }), [])
+
+  const page = await backend.list({ limit: 2 })
+  t.equal(page.next, second.id)
+  t.strictSame(await listed({ after: page.next }), [first.id])
+  t.equal((await backend.list({ limit: 1, after: second.id })).next, null)
+
+  t.equal(await backend.cancel({ tag: 'note:42' }), 2)
+  t.equal(await backend.cancel({ tag: 'note:42' }), 0)
+  t.equal(await backend.cancel({ id: 'unknown' }), 0)
+  t.strictSame(backend.results.map(({ status }) => status), ['CANCELLED', 'CANCELLED', 'READY'])
+  t.equal(await backend.retry({ queue: 'high' }), 1)
+  t.strictSame(await listed({ status: 'CANCELLED' }), [first.id])
+  backend.clear()
+  t.strictSame(await listed({}), [])
+})
