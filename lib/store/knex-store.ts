@@ -11,6 +11,7 @@ import { Session, storeError } from './session.js'
 import { tableNames, type Tables } from './tables.js'
 import { begin } from './write-transaction.js'
 import { inspect, type Inspection } from './inspection.js'
+import * as cancels from './verbs/cancels.js'
 import * as claims from './verbs/claim.js'
 import * as control from './verbs/control.js'
 import * as endings from './verbs/finish.js'
@@ -148,7 +149,7 @@ export class KnexStore implements Store {
     return await workers.renew(this.#session, worker, leaseMs, running)
   }
 
-  async cancelled (worker: string): Promise<string[]> { return await workers.cancelled(this.#session, worker) }
+  async cancelled (worker: string): Promise<string[]> { return await cancels.cancelled(this.#session, worker) }
 
   async deregister (worker: string): Promise<void> {
     const released = await workers.deregister(this.#session, worker)

@@ -56,6 +56,40 @@ export const controlChapter: Chapter = (test) => {
     assert.equal((await bench.store.list({ backend: 'other', status: 'READY', limit: 10 })).rows.length, 1)
   })
 
+  test('a row that was cancelled while it ran and is put back runs again, under the same worker too', async (bench) => {
+    const { row, worker } = await bench.running()
+    await bench.store.cancel({ backend: BACKEND, id: row.id })
+    await worker.finish(ending(row, 'CANCELLED', { errors: [] }))
+    await bench.store.requeue({ backend: BACKEND, id: row.id })
+    const again = await worker.claimEventually(row.id)
+    assert.deepEqual(await bench.store.cancelled(worker.id), [], 'nobody has cancelled this attempt')
+    assert.deepEqual([...(await bench.store.renew(worker.id, { leaseMs: 60_000, running: 1 })).cancelled], [])
+    await worker.finish(ending(again, 'SUCCESSFUL'))
+    assert.equal((await bench.get(row.id)).status, 'SUCCESSFUL')
+  })
+
+  test('a row that is cancelled and one that is handed back at the same moment ends CANCELLED', async (bench) => {
+    const other = await bench.connect()
+    for (let round = 0; round < 25; round++) {
+      const { row, worker } = await bench.running()
+      const [, { cancelled, signalled }] = await Promise.all([worker.release(row), other.cancel({ backend: BACKEND, id: row.id })])
+      assert.equal(cancelled.length + signalled.length, 1, 'it had not ended, so it could be cancelled')
+      assert.equal((await bench.get(row.id)).status, 'CANCELLED')
+    }
+  })
+
+  test('a cancellation by filter leaves no READY row behind, however many there are and whoever claims meanwhile', async (bench) => {
+    for (let batch = 0; batch < 3; batch++) await bench.insert(...Array.from({ length: 1_000 }, () => ({ queue: 'q' })))
+    const [other, worker] = [await bench.connect(), await bench.worker()]
+    let over = false
+    const claiming = (async () => { while (!over) await worker.claim({ limit: 5 }) })()
+    const { cancelled, signalled } = await other.cancel({ backend: BACKEND, queue: 'q' })
+    over = true
+    await claiming
+    assert.deepEqual((await bench.store.list({ backend: BACKEND, status: 'READY', limit: 10 })).rows, [])
+    assert.ok(cancelled.length + signalled.length >= 2_900)
+  })
+
   test('a cancellation by filter takes READY rows and tells the workers of RUNNING ones', async (bench) => {
     const { row } = await bench.running({ tags: ['t'] })
     const ready = await bench.insertOne({ tags: ['t'] })

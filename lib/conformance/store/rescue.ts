@@ -101,6 +101,18 @@ export const rescueChapter: Chapter = (test) => {
     assert.equal((await bench.get(row.id)).status, 'CANCELLED')
   })
 
+  test('a death is recorded also where an attempt before it was cancelled and left no error', async (bench) => {
+    const { row, worker } = await bench.running()
+    await bench.store.cancel({ backend: BACKEND, id: row.id })
+    await worker.finish(ending(row, 'CANCELLED', { errors: [] }))
+    await bench.store.requeue({ backend: BACKEND, id: row.id })
+    const heir = await bench.worker()
+    await heir.claimEventually(row.id)
+    await bench.bury(heir)
+    const after = await bench.get(row.id)
+    assert.deepEqual([after.status, after.errors.map(({ code, attempt }) => [code, attempt])], ['READY', [['FST_TASKS_WORKER_LOST', 2]]])
+  })
+
   test('a fenced worker can neither renew nor claim, and comes back under a new id only', async (bench) => {
     const { row, worker } = await bench.running()
     await bench.bury(worker)

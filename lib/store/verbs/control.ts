@@ -1,5 +1,5 @@
 import type { Row, Selection } from '../store.js'
-import type { Session } from '../session.js'
+import type { Run, Session } from '../session.js'
 import { returned, toRow } from '../row.js'
 import { isId } from './read.js'
 
@@ -8,21 +8,57 @@ const BATCH = 1_000
 
 /** READY rows end at once; RUNNING ones are marked, and the workers that hold them told. */
 export async function cancel (session: Session, selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
-  const { dialect, tables } = session
+  if ('id' in selection) return await cancelOne(session, selection)
+  const cancelled = await cancelReady(session, selection)
+  const signalled = await signal(session, selection)
+  // What was handed back in between was READY when the RUNNING ones were marked.
+  return { cancelled: [...cancelled, ...await cancelReady(session, selection)], signalled }
+}
+
+async function cancelReady (session: Session, selection: Selection): Promise<Row[]> {
+  const { dialect } = session
   const cancelled: Row[] = []
-  for (;;) {
-    const [condition, bindings] = conditionOf(session, selection, 'READY')
-    if (condition === null) break
-    const { rows } = await session.write('cancel tasks', `
-      UPDATE ${tables.results} AS r SET status = 'CANCELLED', claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = NULL,
-        cancel_at = n.at, finished_at = n.at, unique_key = CASE WHEN r.unique_until IS NULL THEN NULL ELSE r.unique_key END
-      FROM (SELECT ${dialect.now} AS at) AS n
-      WHERE r.id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} LIMIT ${BATCH}) AND r.status = 'READY'
-      RETURNING ${returned(dialect)}`, bindings)
+  for await (const ids of batches(session, selection, 'READY')) {
+    const { rows } = await session.write('cancel tasks', cancelling(session, `${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'`), [dialect.list(ids)])
     cancelled.push(...rows.map(toRow))
-    if (rows.length < BATCH) break
   }
-  return { cancelled, signalled: await signal(session, selection) }
+  return cancelled
+}
+
+/** In one statement, whichever of the two it is: a row that changes hands at this moment is waited for, and not missed. */
+async function cancelOne (session: Session, { backend, id }: { backend: string, id: string }): Promise<{ cancelled: Row[], signalled: string[] }> {
+  if (!isId(id)) return { cancelled: [], signalled: [] }
+  const { value: rows } = await session.transact('cancel a task', async (run) => {
+    const changed = await run(cancelling(session, "r.backend = ? AND r.id = ? AND r.status IN ('READY', 'RUNNING')"), [backend, id])
+    await mark(session, run, changed.filter(({ status }) => status === 'RUNNING'))
+    return changed
+  })
+  return {
+    cancelled: rows.filter(({ status }) => status === 'CANCELLED').map(toRow),
+    signalled: rows.filter(({ status }) => status === 'RUNNING').map(({ id }) => id as string)
+  }
+}
+
+function cancelling ({ dialect, tables }: Session, condition: string): string {
+  const ready = "r.status = 'READY'"
+  return `
+    UPDATE ${tables.results} AS r SET status = CASE WHEN ${ready} THEN 'CANCELLED' ELSE r.status END,
+      claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = NULL, cancel_at = coalesce(r.cancel_at, n.at),
+      finished_at = CASE WHEN ${ready} THEN n.at ELSE r.finished_at END,
+      unique_key = CASE WHEN ${ready} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END
+    FROM (SELECT ${dialect.now} AS at) AS n
+    WHERE ${condition}
+    RETURNING ${returned(dialect)}`
+}
+
+/** Ids of a selection in this status, `BATCH` at a time; what is done with them takes them out of it. */
+async function * batches (session: Session, selection: Selection, status: string): AsyncGenerator<string[]> {
+  const [condition, bindings] = conditionOf(session, selection, status)
+  for (let more = condition !== null; more;) {
+    const rows = await session.read('select tasks', `SELECT r.id FROM ${session.tables.results} r WHERE ${condition as string} LIMIT ${BATCH}`, bindings)
+    if (rows.length > 0) yield rows.map(({ id }) => id as string)
+    more = rows.length === BATCH
+  }
 }
 
 async function signal (session: Session, selection: Selection): Promise<string[]> {
@@ -33,13 +69,17 @@ async function signal (session: Session, selection: Selection): Promise<string[]
     const marked = await run(`
       UPDATE ${tables.results} AS r SET cancel_at = coalesce(r.cancel_at, n.at) FROM (SELECT ${dialect.now} AS at) AS n
       WHERE ${condition} RETURNING ${returned(dialect, ['id', 'worker'])}`, bindings)
-    const source = dialect.rows([['worker', 'text'], ['id', 'uuid']])
-    if (marked.length > 0) {
-      await run(`INSERT INTO ${tables.cancels} (worker, id) SELECT i.worker, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(marked.map(({ worker, id }) => [worker, id])))
-    }
+    await mark(session, run, marked)
     return marked.map(({ id }) => id as string)
   })
   return value
+}
+
+/** Tell the workers that hold these rows. */
+async function mark ({ dialect, tables }: Session, run: Run, rows: ReadonlyArray<Record<string, unknown>>): Promise<void> {
+  if (rows.length === 0) return
+  const source = dialect.rows([['worker', 'text'], ['id', 'uuid']])
+  await run(`INSERT INTO ${tables.cancels} (worker, id) SELECT i.worker, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(rows.map(({ worker, id }) => [worker, id])))
 }
 
 /** FAILED and CANCELLED rows become READY, due now, with their errors kept and all budgets new. */
@@ -47,18 +87,15 @@ export async function requeue (session: Session, selection: Selection): Promise<
   const { dialect, tables } = session
   const ids: string[] = []
   for (const status of ['FAILED', 'CANCELLED'] as const) {
-    for (;;) {
-      const [condition, bindings] = conditionOf(session, selection, status)
-      if (condition === null) break
+    for await (const selected of batches(session, selection, status)) {
       const { rows } = await session.write('put tasks back', `
         UPDATE ${tables.results} AS r SET status = 'READY', claimable = ${dialect.name === 'postgres' ? 'true' : '1'},
           quarantined = ${dialect.name === 'postgres' ? 'false' : '0'}, due = n.at, run_after = NULL, prior_attempts = r.attempts, deaths = 0, finished_at = NULL,
           failed_at = NULL, cancel_at = NULL, return_value = NULL, progress = NULL
         FROM (SELECT ${dialect.now} AS at) AS n
-        WHERE r.id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} LIMIT ${BATCH}) AND r.status = '${status}'
-        RETURNING ${returned(dialect, ['id'])}`, bindings)
+        WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = '${status}'
+        RETURNING ${returned(dialect, ['id'])}`, [dialect.list(selected)])
       ids.push(...rows.map(({ id }) => id as string))
-      if (rows.length < BATCH) break
     }
   }
   return ids

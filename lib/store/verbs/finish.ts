@@ -2,7 +2,9 @@ import type { Ending, FinishedRow } from '../store.js'
 import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
 import { moment } from '../row.js'
-import { guardedUpdate } from './guarded.js'
+import { forgetCancels } from './cancels.js'
+import { guardedUpdate, lockRows } from './guarded.js'
+import { notifyEnded } from './waits.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 
@@ -11,33 +13,51 @@ const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return
  * for ends CANCELLED whatever its attempt led to: `cancel()` has said so.
  */
 export async function finish (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
-  const { rows, tries } = await write(session, worker, endings, ended)
-  if (rows.length === endings.length) return rows
-  // Refused, or missed: changed by somebody else at that very moment (a cancellation), or by a try whose answer was lost.
-  const again = await write(session, worker, without(endings, rows), [])
-  const accepted = [...rows, ...again.rows]
-  if (tries + again.tries === 2 || accepted.length === endings.length) return accepted
-  return [...accepted, ...await findWritten(session, worker, without(endings, accepted))]
+  const first = await write(session, worker, endings, ended)
+  if (first.rows.length === endings.length) return await settled(session, worker, first.rows)
+  // Refused, or passed over: changed by somebody else at that very moment, or by a try whose answer was lost.
+  const second = await writeLocked(session, worker, without(endings, first.rows), ended)
+  const accepted = [...first.rows, ...second.rows]
+  if (first.tries + second.tries > 2 && accepted.length < endings.length) accepted.push(...await findWritten(session, worker, without(endings, accepted)))
+  return await settled(session, worker, accepted)
 }
 
 /** The same for one row, in a transaction of the task's own; not where it is to be cancelled. */
 export async function finishIn (session: Session, run: Run, worker: string, ending: Ending): Promise<boolean> {
   const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
+  await lockRows(session, run, [ending.id])
   return (await run(sql, bindings)).length === 1
 }
 
-async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<{ rows: FinishedRow[], tries: number }> {
+interface Written { readonly rows: FinishedRow[], readonly tries: number }
+
+async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<Written> {
   const { sql, bindings } = endingsStatement(session, worker, endings)
-  const { value, tries } = session.dialect.writesInCtes
-    ? await writeAtOnce(session, worker, sql, bindings, ended)
-    : ended.length === 0
-      ? await session.write('finish tasks', sql, bindings).then(({ rows, tries }) => ({ value: rows, tries }))
-      : await session.transact('finish tasks', async (run) => {
-        const finished = await run(sql, bindings)
-        await run(...endClaims(session, worker, ended))
-        return finished
-      })
-  return { rows: value.map(toFinished), tries }
+  if (session.dialect.writesInCtes) return await writeAtOnce(session, worker, { sql, bindings, rows: endings.length }, ended)
+  if (ended.length > 0) return await writeLocked(session, worker, endings, ended)
+  const { rows, tries } = await session.write('finish tasks', sql, bindings)
+  return { rows: rows.map(toFinished), tries }
+}
+
+/** Statement by statement: the rows are waited for first, so that one which is not changed is another's. */
+async function writeLocked (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<Written> {
+  const { sql, bindings } = endingsStatement(session, worker, endings)
+  const { value, tries } = await session.transact('finish tasks', async (run) => {
+    await lockRows(session, run, endings.map(({ id }) => id))
+    const finished = await run(sql, bindings)
+    if (ended.length > 0) await run(...endClaims(session, worker, ended))
+    return finished
+  })
+  const rows = value.map(toFinished)
+  if (session.dialect.writesInCtes) await notifyEnded(session, rows.map(({ id }) => id))
+  return { rows, tries }
+}
+
+/** A cancellation that was heard is done with; the next attempt under the same worker must not hear of it. */
+async function settled (session: Session, worker: string, rows: FinishedRow[]): Promise<FinishedRow[]> {
+  const cancelled = rows.filter(({ status }) => status === 'CANCELLED')
+  if (cancelled.length > 0) await forgetCancels(session, worker, cancelled.map(({ id }) => id))
+  return rows
 }
 
 function endingsStatement (session: Session, worker: string, endings: readonly Ending[], and = ''): { sql: string, bindings: unknown[] } {
@@ -61,16 +81,20 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
   }
 }
 
-async function writeAtOnce (session: Session, worker: string, sql: string, bindings: unknown[], ended: readonly number[]): Promise<{ value: Array<Record<string, unknown>>, tries: number }> {
+/**
+ * In one statement. Where a row was passed over its batch is kept: should this process die before the next try, the
+ * batch is how the row is found.
+ */
+async function writeAtOnce (session: Session, worker: string, { sql, bindings, rows: asked }: { sql: string, bindings: unknown[], rows: number }, ended: readonly number[]): Promise<Written> {
   const { dialect, tables } = session
   // The notifications are sent only where somebody waits at all: the first sub-query is asked once a statement.
   const { rows, tries } = await session.write('finish tasks', `
     WITH done AS (${sql}),
-    gone AS (DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')})
+    gone AS (DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')} AND (SELECT count(*) FROM done) = ?)
     SELECT d.*, CASE WHEN (SELECT EXISTS (SELECT 1 FROM ${tables.waits}))
       THEN (SELECT count(pg_notify(?, 'ended:' || w.id::text)) FROM ${tables.waits} w WHERE w.id = d.id) END AS told
-    FROM done d`, [...bindings, worker, dialect.list(ended), session.channel])
-  return { value: rows, tries }
+    FROM done d`, [...bindings, worker, dialect.list(ended), asked, session.channel])
+  return { rows: rows.map(toFinished), tries }
 }
 
 export function endClaims ({ dialect, tables }: Session, worker: string, ended: readonly number[]): [string, unknown[]] {
@@ -96,7 +120,7 @@ function values (ending: Ending): unknown[] {
   return [
     ending.id, ending.claim, ending.status,
     ending.status === 'SUCCESSFUL' ? ending.returnValue : null,
-    ending.status === 'SUCCESSFUL' ? null : JSON.stringify(ending.errors),
+    ending.status === 'SUCCESSFUL' || ending.errors.length === 0 ? null : JSON.stringify(ending.errors),
     ending.status === 'READY' ? Math.max(0, Math.round(ending.delay)) : null
   ]
 }

@@ -1,5 +1,5 @@
 import type { RowSource } from '../dialects/dialect.js'
-import type { Session } from '../session.js'
+import type { Run, Session } from '../session.js'
 import { returned } from '../row.js'
 
 /**
@@ -9,7 +9,8 @@ import { returned } from '../row.js'
  *
  * On PostgreSQL the rows are looked up one by one through the primary key, and then changed by their place. Left to
  * itself the planner takes the guard for so selective that it reads the whole table for it, once statistics are a
- * minute old. A row that is changed by somebody else at this very moment may be passed over: see `missed` in finish.ts.
+ * minute old. A row that somebody else is changing at this very moment (its progress, a cancellation) is passed over: it
+ * has another place by then. `lockRows` before it, in the same transaction, rules that out.
  */
 export function guardedUpdate (session: Session, { source, set, returning, worker = '?', and = '' }: GuardedUpdate): string {
   const { dialect, tables } = session
@@ -24,6 +25,16 @@ export function guardedUpdate (session: Session, { source, set, returning, worke
     )
     UPDATE ${tables.results} AS r SET ${set} FROM held AS i ${moment}
     WHERE r.ctid = ANY (ARRAY(SELECT place FROM held)) AND ${guard} ${tail}`
+}
+
+/**
+ * Wait for whoever is changing these rows, and keep them as they are then until the transaction ends: the next statement
+ * sees them so. In the order of their ids, so that two who lock some of the same rows do not deadlock. Where there is one
+ * writer there is nobody to wait for.
+ */
+export async function lockRows ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<void> {
+  if (dialect.singleWriter || ids.length === 0) return
+  await run(`SELECT 1 FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)])
 }
 
 export interface GuardedUpdate {

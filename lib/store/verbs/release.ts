@@ -2,7 +2,7 @@ import type { Run, Session } from '../session.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { returned } from '../row.js'
 import { endClaims } from './finish.js'
-import { guardedUpdate } from './guarded.js'
+import { guardedUpdate, lockRows } from './guarded.js'
 
 /**
  * What handing a row back changes: READY and due as before, the attempt given back. A row that was to be cancelled ends
@@ -26,6 +26,7 @@ export async function release (session: Session, worker: string, rows: ReadonlyA
   const { dialect } = session
   const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
   const { value } = await session.transact('hand tasks back', async (run) => {
+    await lockRows(session, run, rows.map(({ id }) => id))
     const records = rows.length === 0
       ? []
       : await run(guardedUpdate(session, { source, set: handBack(dialect), returning: ['id'] }), [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])

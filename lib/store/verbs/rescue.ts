@@ -3,7 +3,7 @@ import type { Run, Session } from '../session.js'
 import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { QUARANTINE_DEATHS } from '../../core/limits.js'
-import { guardedUpdate } from './guarded.js'
+import { guardedUpdate, lockRows } from './guarded.js'
 import { handBack } from './release.js'
 
 /**
@@ -46,6 +46,7 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
     ) RETURNING worker, claim, started, ids`, [backend])
   const held = lost.flatMap(({ worker, claim, started, ids }) => (JSON.parse(ids as string) as string[])
     .map((id, index) => ({ id, worker: worker as string, claim: Number(claim), started: index < Number(started) })))
+  await lockRows(session, run, held.map(({ id }) => id))
   const charged = await charge(session, run, held.filter(({ started }) => started), crashBudget)
   const released = await giveBack(session, run, held.filter(({ started }) => !started))
   await run(`DELETE FROM ${tables.cancels} WHERE NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.cancels}.worker AND w.lease_until > 0)`)
@@ -76,7 +77,7 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
     finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
     failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
     unique_key = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END,
-    errors = CASE WHEN r.errors IS NULL THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END`
+    errors = CASE WHEN r.errors IS NULL OR r.errors = '[]' THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END`
   const values = held.map(({ id, worker, claim }) => [id, worker, claim, new WORKER_LOST(worker).message, crashBudget])
   return await run(guardedUpdate(session, { source, set, worker: 'i.worker' }), source.bind(values))
 }

@@ -1,5 +1,6 @@
 import type { Renewal, Token, WorkerRow } from '../store.js'
 import type { Session } from '../session.js'
+import { cancelled } from './cancels.js'
 import { releaseClaims } from './release.js'
 
 /** Write the worker's row with its lease. */
@@ -21,15 +22,6 @@ export async function renew (session: Session, worker: string, leaseMs: number, 
   if (rows.length === 0) return { held: false, claims: [], cancelled: [] }
   const claims = await session.read('read the worker\'s claims', `SELECT claim FROM ${tables.claims} WHERE worker = ?`, [worker])
   return { held: true, claims: claims.map(({ claim }) => Number(claim)), cancelled: await cancelled(session, worker) }
-}
-
-/** Running rows of the worker that are to be cancelled. */
-export async function cancelled (session: Session, worker: string): Promise<string[]> {
-  const { tables } = session
-  const rows = await session.read('look for cancelled tasks', `
-    SELECT c.id FROM ${tables.cancels} c JOIN ${tables.results} r ON r.id = c.id
-    WHERE c.worker = ? AND r.status = 'RUNNING' AND r.worker = c.worker`, [worker])
-  return rows.map(({ id }) => id as string)
 }
 
 /** Hand back what the worker still holds, and take its row away. */

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import t, { type Test } from 'tap'
+import knex, { type Knex } from 'knex'
+import { openStore, type KnexStore } from '#lib/store/index.js'
+import { Bench, ending, type TestWorker } from '#lib/conformance/store/bench.js'
+import type { ClaimedRow } from '#lib/store/store.js'
+import { databases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
+
+// What a write after a claim does when somebody else (progress, a cancellation) is just changing the same row. Only a
+// database with row locks knows this race: PostgreSQL looks at the row anew once the other has committed, in its new place.
+const postgres = databases.find(({ name }) => name === 'postgres')
+
+for (const changes of [1, 2, 3]) {
+  t.test(`while ${changes} others change the row`, async (t) => {
+    const cases: Record<string, { act: (race: Race) => Promise<unknown>, status: string }> = {
+      'an ending is written': { act: async ({ worker, row, store }) => await store.finish(worker.id, [ending(row, 'SUCCESSFUL')], [row.claim]), status: 'SUCCESSFUL' },
+      'a row is handed back': { act: async ({ worker, row, store }) => await store.release(worker.id, [row], [row.claim]), status: 'READY' },
+      'a batch whose reply was lost is handed back': { act: async ({ worker, row, store }) => await store.releaseClaims(worker.id, [row.claim]), status: 'READY' },
+      'a started row of a dead worker is taken back': { act: async ({ bench, worker }) => await bench.bury(worker), status: 'READY' },
+      "a task's own transaction ends it": {
+        act: async ({ worker, row, store }) => {
+          const write = await store.begin()
+          const held = await store.finishIn(write.transaction, worker.id, ending(row, 'SUCCESSFUL'))
+          await (held ? write.commit() : write.rollback())
+          assert.ok(held, 'its claim holds')
+          await store.release(worker.id, [], [row.claim])
+        },
+        status: 'SUCCESSFUL'
+      }
+    }
+    for (const [name, { act, status }] of Object.entries(cases)) {
+      t.test(`${name}, and nothing is left behind`, { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+        const race = await setting(t)
+        const first = await change(race)
+        const acting = act(race)
+        await waiting(race.knex, 1)
+        const others: Array<Promise<void>> = []
+        while (others.length < changes - 1) {
+          others.push(change(race).then(async (other) => { await other.commit() }))
+          await waiting(race.knex, 1 + others.length)
+        }
+        await first.commit()
+        await Promise.all([acting, ...others])
+        t.equal((await race.bench.get(race.row.id)).status, status)
+        t.same((await race.knex.raw('SELECT * FROM tasks_claims')).rows, [], 'no claim names a row that is not held')
+      })
+    }
+  })
+}
+
+async function change ({ knex, row }: Race): Promise<Knex.Transaction> {
+  const holder = await knex.transaction()
+  await holder.raw("UPDATE tasks_results SET progress = '1' WHERE id = ?", [row.id])
+  return holder
+}
+
+interface Race { readonly bench: Bench, readonly store: KnexStore, readonly row: ClaimedRow, readonly worker: TestWorker, readonly knex: Knex }
+
+async function setting (t: Test): Promise<Race> {
+  const { url, close } = await (postgres as NonNullable<typeof postgres>).open()
+  const store = openStore({ url })
+  await store.open()
+  const holders = knex({ client: 'pg', connection: url })
+  t.teardown(async () => {
+    await holders.destroy()
+    await store.close()
+    await close()
+  })
+  const bench = new Bench({ store, connect: async () => store, close: async () => {} })
+  return { bench, store, knex: holders, ...await bench.running() }
+}
+
+/** Resolves when so many sessions of this database wait for a lock. */
+async function waiting (knex: Knex, sessions: number): Promise<void> {
+  await eventually(async () => {
+    const { rows: [row] } = await knex.raw("SELECT count(*)::int AS found FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    assert.equal(row.found, sessions)
+  })
+}
