@@ -97,6 +97,7 @@ async function store (core: TaskCore, group: readonly HeldEnqueue[]): Promise<Ta
 async function report (core: TaskCore, lost: readonly Failure[], log: FastifyBaseLogger): Promise<Error> {
   const [{ error }] = lost as [Failure, ...Failure[]]
   const items = lost.flatMap(({ group }) => group)
+  for (const { held } of items) held.drop()
   log.error({ tasks: idsOf(items), ...briefFailure(error) }, 'the tasks of a request could not be stored and are lost')
   try {
     await core.settings.onFlushError?.(error, items.map(({ held }) => held.result))

@@ -189,6 +189,7 @@ export class RequestCollection {
       this.#settle('left')
     } catch (error) {
       if (this.#gone) await this.#collections.track(flushForSure(this.#core, items, this.#request.log))
+      else for (const { held } of items) held.drop()
       this.#settle(this.#gone ? 'left' : 'dropped')
       throw error
     }
@@ -211,7 +212,10 @@ export class RequestCollection {
     const transaction = await this.#takeTransaction()
     if (transaction === null) return
     const items = this.#take((item) => item.backend === transaction.backend)
-    const results = await transaction.commit(items.map(({ request }) => request))
+    const results = await transaction.commit(items.map(({ request }) => request)).catch((error: unknown) => {
+      for (const { held } of items) held.drop()
+      throw error
+    })
     for (const [index, { held }] of items.entries()) held.follow(results[index] as TaskResult)
   }
 
@@ -245,6 +249,7 @@ export class RequestCollection {
   }
 
   #drop (items: readonly HeldEnqueue[]): void {
+    for (const { held } of items) held.drop()
     if (items.length > 0) this.#request.log.info({ tasks: idsOf(items) }, 'the tasks of a failed request were dropped')
   }
 

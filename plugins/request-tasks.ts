@@ -16,7 +16,8 @@ export class RequestTasks {
    * Collect a task. It is stored after the response, or before the reply leaves with `flushOn: 'onSend'`, and dropped
    * where the request fails (`discardOn`). What must not be lost in a crash goes through `app.tasks.enqueue`.
    *
-   * @returns its result at once: the id is final, the status READY, `enqueuedAt` null; `refresh()` works once it is stored
+   * @returns its result at once: the id is final, the status READY, `enqueuedAt` null; `refresh()` works once it is stored,
+   * and `wait()`, which a handler should await only after `flush()`, goes on through the reply
    * @throws FST_TASKS_UNKNOWN_TASK, FST_TASKS_NOT_REGISTERED, FST_TASKS_INVALID_ARGUMENT, FST_TASKS_INVALID_TASK (also
    * for `onConflict: 'throw'` and `transaction`, which cannot wait for the reply), FST_TASKS_CLOSED
    */
