@@ -40,7 +40,10 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
       const quarantined = role === 'quarantine'
       const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined))
       host.onClose(async () => { await worker.stop() }) // a task may close its app
-      supervisor.listen((now) => { void worker.stop({ now }) })
+      supervisor.listen((now) => {
+        if (now) void supervisor.send({ type: 'stopping' })
+        void worker.stop({ now })
+      })
       const reason = await worker.run()
       await supervisor.send({ type: 'ended', started: worker.started, replace: reason === 'stuck' })
     }
@@ -85,7 +88,7 @@ function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): Work
     supervised: true,
     quarantined,
     pipe: PIPE_FD,
-    onRegistered: (worker) => { void supervisor.send({ type: 'registered', worker }) },
+    onRegistered: async (worker) => { await supervisor.register(worker) },
     onDeregistered: (worker) => { void supervisor.send({ type: 'deregistered', worker }) },
     onProgress: () => { void supervisor.send({ type: 'progress' }) },
     onQuarantine: () => { void supervisor.send({ type: 'quarantine' }) },
@@ -100,12 +103,14 @@ class SupervisorLine {
   #onStop: ((now: boolean) => void) | null = null
   #stage = 0
   #signals = 0
+  readonly #noted: Array<() => void> = []
 
   constructor () {
     let give: (orders: ChildOrders) => void
     this.orders = new Promise((resolve) => { give = resolve })
     process.on('message', (message: SupervisorMessage) => {
       if (message.type === 'orders') give(message.orders)
+      else if (message.type === 'noted') this.#noted.shift()?.()
       else this.#stop(message.now ? 2 : 1)
     })
     // Whoever killed the supervisor meant the worker, and nobody would replace this process or pass a signal on: it ends
@@ -119,6 +124,16 @@ class SupervisorLine {
   listen (listener: (now: boolean) => void): void {
     this.#onStop = listener
     if (this.#stage > 0) listener(this.#stage > 1)
+  }
+
+  /**
+   * Say under which id this process works, and wait until that has arrived: until then the supervisor takes it for one
+   * that holds nothing.
+   */
+  async register (worker: string): Promise<void> {
+    const noted = new Promise<void>((resolve) => { this.#noted.push(resolve) })
+    await this.send({ type: 'registered', worker })
+    await noted
   }
 
   /** Resolves when the message has left. */

@@ -1,7 +1,7 @@
 import { jittered, pause } from './pause.js'
 
 export interface LoopSettings {
-  /** Milliseconds between the end of one run and the next, spread by ±20%. */
+  /** Milliseconds from the beginning of one run to that of the next, at most, unless a run takes that long. */
   readonly every: number
   /** One turn. Looks at the signal where it has several steps. */
   readonly run: (signal: AbortSignal) => Promise<void>
@@ -33,12 +33,14 @@ export class Loop {
     const { signal } = this.#stop
     await pause(firstAfter, signal)
     while (!signal.aborted) {
+      const began = performance.now()
       try {
         await run(signal)
       } catch (error) {
         onError(error)
       }
-      await pause(jittered(every), signal)
+      // A run that takes longer than the interval is not followed by the next at once.
+      await pause(Math.max(every / 5, jittered(every) - (performance.now() - began)), signal)
     }
   }
 }

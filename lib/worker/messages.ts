@@ -43,6 +43,8 @@ export type ChildMessage =
   | { readonly type: 'progress' }
   /** Its main loop turns. */
   | { readonly type: 'alive' }
+  /** It was told to stop now, and does. */
+  | { readonly type: 'stopping' }
   /** There are quarantined tasks to be run. */
   | { readonly type: 'quarantine' }
   /** It has ended in order. `replace`: because of an attempt that would not settle; another is to take its place. */
@@ -52,6 +54,8 @@ export type ChildMessage =
 export type SupervisorMessage =
   /** The first one. */
   | { readonly type: 'orders', readonly orders: ChildOrders }
+  /** It knows the id that was registered last: tasks may be claimed under it. */
+  | { readonly type: 'noted' }
   | { readonly type: 'stop', readonly now: boolean }
 
 /** From the keeper's thread to the supervisor, over a pipe: written without the main loop. */

@@ -29,7 +29,7 @@ export function monotonic (): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-/** An interval spread by ±20%, so that many workers do not ask in step. */
+/** An interval shortened by up to 20%, so that many workers do not ask in step. Never longer: what is published is a bound. */
 export function jittered (milliseconds: number): number {
-  return milliseconds * (0.8 + 0.4 * Math.random())
+  return milliseconds * (0.8 + 0.2 * Math.random())
 }

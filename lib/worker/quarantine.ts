@@ -5,6 +5,9 @@ import type { WorkerRole } from './role.js'
 export interface QuarantineSettings {
   readonly store: Store
   readonly backend: string
+  /** Null for all. */
+  readonly queueName: readonly string[] | null
+  readonly excludeQueues: readonly string[]
   readonly role: WorkerRole
   readonly log: FastifyBaseLogger
   /** Look for rows anew: the kind that is taken has changed. */
@@ -43,7 +46,7 @@ export class Quarantine {
     const { store, backend, role, log, wake } = this.#settings
     if (role.quarantined || this.#wanted) return this.#wanted
     const { lanes, now } = await store.lanes({ backend, quarantined: true })
-    if (!lanes.some(({ due }) => due <= now)) return false
+    if (!lanes.some(({ queue, due }) => due <= now && this.#takes(queue))) return false
     if (role.supervised) {
       role.onQuarantine()
       return false
@@ -54,6 +57,12 @@ export class Quarantine {
     this.#wanted = true
     wake()
     return true
+  }
+
+  /** A process of its own for a queue that this worker leaves alone would find nothing to do. */
+  #takes (queue: string): boolean {
+    const { queueName, excludeQueues } = this.#settings
+    return (queueName === null || queueName.includes(queue)) && !excludeQueues.includes(queue)
   }
 
   /** There are none left: back to the others. */

@@ -8,7 +8,8 @@ export interface WorkerRole {
   readonly quarantined: boolean
   /** The supervisor's pipe for the keeper's thread; null where there is none. */
   readonly pipe: number | null
-  onRegistered (worker: string): void
+  /** Nothing is claimed under this id before it is over: whoever would have to clean up behind it knows of it by then. */
+  onRegistered (worker: string): void | Promise<void>
   onDeregistered (worker: string): void
   /** The first endings are written: this process gets something done. */
   onProgress (): void

@@ -43,6 +43,8 @@ export interface RunnerSettings {
   readonly onFree: (run: Run) => void
   /** The attempt has an outcome, and goes on running all the same. */
   readonly onStuck: (run: Run) => void
+  /** A row that was claimed and not started is READY again, due as before: it comes before rows that were claimed after it. */
+  readonly onReturned: () => void
 }
 
 /** Runs claimed rows: from a row to an outcome, and from that to what is written and told. */
@@ -200,7 +202,15 @@ export class Runner {
 
   /** Hand back a row that was claimed and not started. */
   release ({ row, claim, session }: Entry, cancelled: boolean): void {
-    session.reporter.report({ row, claim, ending: null, ...(cancelled && { written: () => { void this.#tellStored(row) } }) })
+    session.reporter.report({
+      row,
+      claim,
+      ending: null,
+      written: () => {
+        this.#settings.onReturned()
+        if (cancelled) void this.#tellStored(row)
+      }
+    })
   }
 
   #release (run: Run): void {

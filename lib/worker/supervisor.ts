@@ -21,10 +21,16 @@ interface Child {
   /** It has finished tasks: what killed it was not the worker's own fault, and others wait. */
   progressed: boolean
   ended: { started: number, replace: boolean } | null
+  /** It has heard that it is to stop now. */
+  stopping: boolean
+  /** It was killed because it did not hear of that: what it ran is not to blame. */
+  spared: boolean
   /** When it, or its keeper, was last heard of; null until it has registered. */
   aliveAt: number | null
 }
 
+const HURRY_MS = 1_000 // what a process whose loop is blocked gets to hear of a second signal
+const BOOT_KILLS_MAX = 5 // killed from outside, they are started again; an app that kills its process while it boots is given up
 const HEIR_MS = 15_000 // what settling the last estates may take; the database may be away
 
 /**
@@ -48,6 +54,8 @@ class Supervisor {
   #left: number | null
   #stopping = 0
   #everReady = false
+  /** Processes that a signal ended before any was ready. */
+  #killed = 0
   /** An heir has been started. */
   #inherited = false
   #code = 0
@@ -84,7 +92,7 @@ class Supervisor {
     })
     const estates = this.#estates
     this.#estates = []
-    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, progressed: false, ended: null, aliveAt: null }
+    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, progressed: false, ended: null, stopping: false, spared: false, aliveAt: null }
     this.#children.add(child)
     forked.on('message', (message: ChildMessage) => { this.#hear(child, message) })
     forked.on('error', (error) => { console.error(`fastify-tasks: a worker process: ${error.message}`) })
@@ -104,7 +112,9 @@ class Supervisor {
         child.aliveAt = performance.now()
         child.ready = true
         this.#everReady = true
+        tell(child, { type: 'noted' })
         break
+      case 'stopping': child.stopping = true; break
       case 'deregistered': child.workers.delete(message.worker); break
       case 'estate':
         child.workers.delete(message.estate.worker)
@@ -136,14 +146,14 @@ class Supervisor {
 
   #gone (child: Child, code: number | null, signal: NodeJS.Signals | null): void {
     this.#children.delete(child)
-    this.#estates.push(...child.inherited, ...child.estates, ...[...child.workers].map((worker) => ({ worker, endings: [], died: true })))
+    this.#estates.push(...child.inherited, ...child.estates, ...[...child.workers].map((worker) => ({ worker, endings: [], died: !child.spared })))
     const { ended, role } = child
     // A limit is for each process; what took the place of another has what that left over.
     if (ended !== null && this.#left !== null && this.#options.processes === 1 && role === 'worker') this.#left = Math.max(0, this.#left - ended.started)
     if (this.#stopping > 0 || role === 'heir') return this.#settle()
     if (ended?.replace === true && this.#left !== 0) return this.#again(child, RESTART_BACKOFF_MIN_MS)
     if (ended !== null) return this.#settle()
-    if (!this.#everReady && role === 'worker') return this.#fail(code)
+    if (!this.#everReady && role === 'worker' && (signal === null || ++this.#killed > BOOT_KILLS_MAX)) return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
     if (child.progressed || performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
     this.#again(child, this.#backoff.next())
@@ -192,7 +202,17 @@ class Supervisor {
       if (child.ready || child.role === 'heir') tell(child, { type: 'stop', now: this.#stopping > 1 })
       else child.process.kill('SIGKILL') // it holds nothing yet
     }
+    if (this.#stopping > 1) setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
     if (this.#children.size === 0) this.#settle()
+  }
+
+  /** A loop that is blocked hears nothing: what it runs is handed back by another. */
+  #hurry (): void {
+    for (const child of this.#children) {
+      if (!child.ready || child.stopping || child.ended !== null) continue
+      child.spared = true
+      child.process.kill('SIGKILL')
+    }
   }
 
   /** A keeper that is silent for a lease means a process that is stopped or stuck as a whole: its tasks are taken by now. */

@@ -72,9 +72,9 @@ export class Worker {
     const { store, alias } = this.#backend
     const outage = this.#outage = new Outage(this.#log)
     const pace = new Pace(options.concurrency)
-    const runner = new Runner({ host, backend: this.#backend, pace, onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) } })
+    const runner = new Runner({ host, backend: this.#backend, pace, onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
     this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage })
-    this.#quarantine = new Quarantine({ store, backend: alias, role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
+    this.#quarantine = new Quarantine({ ...options, store, backend: alias, role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
     this.#claimer = new Claimer({
       ...options,
       store,
@@ -215,8 +215,9 @@ export class Worker {
         })
         this.#outage.over(REGISTERING)
         this.#sessions.add(session)
+        await this.#role.onRegistered(session.id)
+        if (session.lost) continue
         this.#session = session
-        this.#role.onRegistered(session.id)
         this.#log.info({ worker: session.id, backend: alias, queues: queueName ?? 'all', ...(excludeQueues.length > 0 && { excludeQueues }), concurrency }, 'worker ready')
         return
       } catch (error) {

@@ -13,6 +13,20 @@ t.test('an app that does not boot is not started again: the error is printed and
   t.equal(process.stderr.filter((line) => line.includes('Error: the app is broken')).length, 1)
 })
 
+t.test('a worker process that is killed before it is ready is started again', async (t) => {
+  const { worker, app } = await setting(t)
+  const result = await app.tasks.enqueue('quick')
+  const process = worker(['--batch'], {}, 'killed-once.js')
+  t.match(await process.exit(), { code: 0 })
+  await result.wait()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
+})
+
+t.test('an app that kills its process whenever it boots is given up', async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  t.match(await worker([], { EVERY_TIME: '1' }, 'killed-once.js').exit({ timeout: 30_000 }), { code: 1 })
+})
+
 t.test('flags that are wrong are named, and the exit code is 2', async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   for (const [args, named] of [

@@ -52,6 +52,19 @@ t.test('a second signal aborts and hands back without waiting for the grace', as
   t.match(result, { status: 'READY', attempts: 0 })
 })
 
+t.test('a second signal ends a process whose loop is blocked, and what it ran is handed back uncharged', async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--lease', '90s', '--max-block', '60s'])
+  await process.line('worker ready')
+  const result = await app.tasks.enqueue('block', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  process.signal('SIGINT')
+  t.match(await process.exit({ timeout: 10_000 }), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+})
+
 t.test('an attempt that ignores the abort is handed back when its process is gone', async (t) => {
   const { app, worker, runs, ledger } = await setting(t)
   const process = worker(['--shutdown-grace', '50ms'])

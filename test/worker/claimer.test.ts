@@ -78,6 +78,31 @@ t.test('a full claim moves the cursor; a short one looks from the start of the l
   t.ok(claims.some(({ lanes }) => lanes[0]?.after !== null), 'the second claim began behind the first')
 })
 
+t.test('a claim that began before the cursors were forgotten moves none', async (t) => {
+  const stored = [row('a5'), row('a6'), row('a7')]
+  const { claimer, taken, dry } = claimerOver(t, stored, [{ limit: 1, start: 1 }, { limit: 1, start: 1 }, { limit: 5, start: 5 }], {
+    onRows: (_, __, rows) => {
+      taken.push(...rows.map(({ id }) => id))
+    }
+  }, {
+    claim: async ({ lanes, limit, claim }) => {
+      const first = taken.length === 0
+      const after = lanes[0]?.after?.tie ?? -1
+      const rows = stored.filter(({ tie }) => tie > after).sort((a, b) => a.tie - b.tie).slice(0, limit)
+      for (const row of rows) stored.splice(stored.indexOf(row), 1)
+      if (first) {
+        claimer.forgetCursors()
+        stored.push(row('a1')) // handed back while the claim was under way
+      }
+      return rows.map(({ id, queue, priority, due, tie }) => claimedRow({ id, queue, priority, due, claim, cursor: { due, tie } }))
+    }
+  })
+  const ended = dry()
+  claimer.wake()
+  await ended
+  t.same(taken, ['a5', 'a1', 'a6', 'a7'])
+})
+
 t.test('queues that are not its own are not claimed', async (t) => {
   const { claimer, claims, dry } = claimerOver(t, [row('a1', { queue: 'a' }), row('b1', { queue: 'b' }), row('c1', { queue: 'c' })], [{ limit: 9, start: 9 }], { queueName: ['a', 'b'], excludeQueues: ['b'] })
   const ended = dry()

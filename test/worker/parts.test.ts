@@ -5,7 +5,7 @@ import { Ledger } from '#lib/worker/ledger.js'
 import { Loop } from '#lib/worker/loop.js'
 import { Pace } from '#lib/worker/pace.js'
 import { Pruner } from '#lib/worker/pruner.js'
-import { settledWithin } from '#lib/worker/pause.js'
+import { jittered, settledWithin } from '#lib/worker/pause.js'
 import { eventually } from '../support/eventually.ts'
 import { fakeLog, fakeStore } from './fake-store.ts'
 
@@ -46,6 +46,13 @@ t.test('the ledger knows which claims nobody here has', async (t) => {
   t.same(ledger.strangers([1]), [1])
   ledger.arrived(third, 0, 0)
   t.same(ledger.strangers([3]), [3], 'an empty reply leaves nothing to hold')
+})
+
+t.test('an interval is spread, and never longer than was asked for: bounds rest on it', async (t) => {
+  const intervals = Array.from({ length: 1_000 }, () => jittered(100))
+  t.ok(Math.max(...intervals) <= 100)
+  t.ok(Math.min(...intervals) >= 80)
+  t.ok(new Set(intervals).size > 10)
 })
 
 t.test('a loop runs again after a failure, and stop() waits for the turn under way', async (t) => {

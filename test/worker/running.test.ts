@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import Fastify from 'fastify'
+import { v7 as uuid } from 'uuid'
 import fastifyTasks, { task, type TaskResult } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
 import { databases } from '../support/databases.ts'
@@ -36,6 +37,29 @@ for (const database of databases) {
       await app.tasks.enqueue(note.using({ runAfter: '1h' }), 'never')
       await drain({ concurrency: 1 })
       t.same(order, ['a', 'b', 'c1', 'c2', 'c3', 'd', 'e'])
+    })
+
+    t.test('what was claimed ahead and handed back keeps its place in the order', async (t) => {
+      const order: number[] = []
+      const note = task('note', async (place: number) => {
+        order.push(place)
+        if (place === 30) await sleep(400) // longer than a buffered row waits, and many are: those before were quick
+      })
+      const { app, drain } = await setting(t, database, [note])
+      const places = Array.from({ length: 400 }, (_, place) => place)
+      await app.tasks.enqueueMany(note, places.map((place) => [place]))
+      await drain({ concurrency: 1 })
+      t.same(order, places)
+    })
+
+    t.test('a worker takes from as many queues as there are', async (t) => {
+      const queues = Array.from({ length: 501 }, (_, number) => `q${number}`)
+      const note = task('note', async () => {})
+      const { app, backend, drain } = await setting(t, database, [note])
+      const row = { backend: 'default', task: 'note', priority: 0, runAfter: null, delay: null, args: '[]', options: null, tags: [], unique: null, maxReady: null }
+      await backend.store.insert(queues.map((queue) => ({ ...row, id: uuid(), queue })))
+      await drain()
+      t.equal((await app.tasks.list({ status: 'SUCCESSFUL', limit: 1_000 })).results.length, queues.length)
     })
 
     t.test('a worker leaves queues alone that are not its own, paused ones, and names that it does not know', async (t) => {

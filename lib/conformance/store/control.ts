@@ -81,10 +81,10 @@ export const controlChapter: Chapter = (test) => {
   test('a cancellation by filter leaves no READY row behind, however many there are and whoever claims meanwhile', async (bench) => {
     for (let batch = 0; batch < 3; batch++) await bench.insert(...Array.from({ length: 1_000 }, () => ({ queue: 'q' })))
     const [other, worker] = [await bench.connect(), await bench.worker()]
-    let over = false
-    const claiming = (async () => { while (!over) await worker.claim({ limit: 5 }) })()
+    const over = new AbortController()
+    const claiming = (async () => { while (!over.signal.aborted) await worker.claim({ limit: 5 }) })()
     const { cancelled, signalled } = await other.cancel({ backend: BACKEND, queue: 'q' })
-    over = true
+    over.abort()
     await claiming
     assert.deepEqual((await bench.store.list({ backend: BACKEND, status: 'READY', limit: 10 })).rows, [])
     assert.ok(cancelled.length + signalled.length >= 2_900)
