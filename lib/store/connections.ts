@@ -27,6 +27,10 @@ export interface Connections {
   /** True where no statement can be sent while a transaction is open on this store. */
   readonly single: boolean
   readonly closed: boolean
+  /** True where statements may be prepared under a name: on connections of our own, with settings of our own. */
+  readonly prepares: boolean
+  /** Do without names and settings: there is a transaction pooler in front, which shares sessions. */
+  doWithoutSession (): void
   /** Run when it is this writer's turn. */
   inTurn<T> (write: () => Promise<T>): Promise<T>
   /** Take the turn; the function gives it up. */
@@ -70,6 +74,7 @@ function build ({ dialect, writer, owned, file, client }: Parts): Connections {
   const reader = onFile && client !== undefined ? openSqlite(client, file) : writer
   const queue = !dialect.singleWriter ? null : onFile ? writerQueueOf(file) : new WriterQueue()
   let closed = false
+  let prepares = owned && writer.client.connectionSettings.options === POSTGRES_OPTIONS
   const enter = async (): Promise<() => void> => queue === null ? () => {} : await queue.enter()
   return {
     dialect,
@@ -78,6 +83,11 @@ function build ({ dialect, writer, owned, file, client }: Parts): Connections {
     file: onFile ? file : null,
     single: dialect.singleWriter || writer.client.pool?.max === 1,
     get closed () { return closed },
+    get prepares () { return prepares },
+    doWithoutSession () {
+      prepares = false
+      if (owned) delete writer.client.connectionSettings.options
+    },
     enter,
     async inTurn (write) {
       const leave = await enter()
@@ -95,11 +105,17 @@ function build ({ dialect, writer, owned, file, client }: Parts): Connections {
   }
 }
 
+// A prepared statement is planned once, perhaps while the tables are empty, and lives as long as its connection: it must
+// use the indexes all the same. And no plan of ours is long enough for JIT to pay.
+const POSTGRES_OPTIONS = '-c enable_seqscan=off -c jit=off'
+
 function openPostgres (url: string): Knex {
   return knexFactory({
     client: 'pg',
     connection: {
       connectionString: url,
+      // Options in the URL would win over these, and statements are then not prepared.
+      ...(!new URL(url).searchParams.has('options') && { options: POSTGRES_OPTIONS }),
       application_name: 'fastify-tasks',
       keepAlive: true,
       connectionTimeoutMillis: CALL_TIMEOUT_MS

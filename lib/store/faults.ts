@@ -11,8 +11,10 @@ export type Fault =
   | 'permanent'
 
 const TRANSIENT: ReadonlySet<string> = new Set([
+  '26000', // invalid_sql_statement_name: a transaction pooler gave us another session, see Session
   '25006', // read_only_sql_transaction: a fail-over is under way
   '25P03', // idle_in_transaction_session_timeout
+  '42P05', // duplicate_prepared_statement: likewise
   '40001', // serialization_failure
   '40P01', // deadlock_detected
   '55P03', // lock_not_available
@@ -50,6 +52,17 @@ export function faultOf (error: unknown): Fault {
     if (UNAVAILABLE.has(code)) return 'unavailable'
   }
   return TRANSIENT_MESSAGES.test(messageOf(error)) ? 'transient' : 'permanent'
+}
+
+/** True where a statement that was prepared in one session was sent to another: there is a transaction pooler in front. */
+export function isForeignSession (error: unknown): boolean {
+  const code = codeOf(error)
+  return code === '26000' || code === '42P05'
+}
+
+/** True where the server, or a pooler before it, refuses the settings that a connection begins with. */
+export function refusesOptions (error: unknown): boolean {
+  return codeOf(error) === '08P01'
 }
 
 /** True where it cannot be known whether the statement took effect. */

@@ -43,8 +43,8 @@ export function toRow (record: Record_): Row {
     attempts: record['attempts'] as number,
     priorAttempts: record['prior_attempts'] as number,
     deaths: record['deaths'] as number,
-    workerIds: workerIds(history, worker),
-    errors: parseErrors(record['errors'] as string | null),
+    workerIds: workerIdsOf(history, worker),
+    errors: errorsOf(record['errors'] as string | null),
     returnValue: record['return_value'] as string | null,
     progress: record['progress'] as string | null
   }
@@ -57,12 +57,12 @@ export function moment (value: unknown): number | null {
 const NONE: readonly never[] = Object.freeze([])
 
 // `worker` is the last one; `worker_ids` holds those before it and is null for the many rows that run once.
-function workerIds (history: string | null, worker: string | null): readonly string[] {
+export function workerIdsOf (history: string | null, worker: string | null): readonly string[] {
   if (history === null) return worker === null ? NONE : [worker]
   const before = JSON.parse(history) as string[]
   return worker === null ? before : [...before, worker]
 }
 
-function parseErrors (text: string | null): readonly StoredError[] {
+export function errorsOf (text: string | null): readonly StoredError[] {
   return text === null ? NONE : JSON.parse(text) as StoredError[]
 }

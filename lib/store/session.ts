@@ -5,17 +5,38 @@ import type { Knex } from 'knex'
 import type { Connections } from './connections.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
-import { faultOf, describeFault } from './faults.js'
+import { describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { CALL_RETRY_MS, CALL_TIMEOUT_MS } from '../core/limits.js'
 
 // NODE_DEBUG=fastify-tasks shows the driver's own error, with the values of the statement: for development only.
 const debug = debuglog('fastify-tasks')
 
+const NO_OPTIONS = Object.freeze({})
+
 type Records = Array<Record<string, unknown>>
+type Bindings = readonly unknown[]
+type Options = Readonly<Record<string, unknown>>
+
+/** How a statement is sent. */
+export interface How {
+  /**
+   * `once`: prepared under a name, so that it is parsed and planned once a connection. For texts that are always the
+   * same, and whose one plan is right whatever the values. Else it is planned each time, for what it is given: PostgreSQL
+   * takes an array that it has not seen for one of ten.
+   */
+  readonly plan?: 'once'
+}
+
+/** Sends one statement, on whatever connection. */
+export type Send = (sql: string, bindings?: Bindings) => Promise<Records>
 
 /** Sends one statement on the connection of a transaction. */
-export type Run = (sql: string, bindings?: readonly unknown[]) => Promise<Records>
+export interface Run {
+  (sql: string, bindings?: Bindings): Promise<Records>
+  /** One whose rows are tuples; see `Dialect.tuple`. */
+  tuples (sql: string, bindings?: Bindings): Promise<unknown[][]>
+}
 
 /** Statements on their way to the database: which connection, how long, and what happens when it does not answer. */
 export class Session {
@@ -24,6 +45,8 @@ export class Session {
   /** Where PostgreSQL's notifications about these tables go. */
   readonly channel: string
   readonly #connections: Connections
+  /** By text. Each verb has a few texts at most, whatever it is asked for. */
+  readonly #names = new Map<string, Options>()
 
   constructor (connections: Connections, dialect: Dialect, tables: Tables) {
     this.#connections = connections
@@ -33,14 +56,20 @@ export class Session {
   }
 
   /** A statement that changes nothing. `what` completes "could not …" in an error. */
-  async read (what: string, sql: string, bindings: readonly unknown[] = []): Promise<Records> {
-    const { value } = await this.#persist(what, async () => await this.#send(this.#connections.reader, sql, bindings))
+  async read (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<Records> {
+    const { value } = await this.#persist(what, async () => await this.#send(this.#connections.reader, sql, bindings, how))
     return value
   }
 
   /** One statement that writes. `tries` above 1: an earlier try may have taken effect, its answer lost. */
-  async write (what: string, sql: string, bindings: readonly unknown[] = []): Promise<{ rows: Records, tries: number }> {
-    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#send(this.#connections.writer, sql, bindings)))
+  async write (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: Records, tries: number }> {
+    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#send(this.#connections.writer, sql, bindings, how)))
+    return { rows: value, tries }
+  }
+
+  /** The same, of a statement that returns tuples. */
+  async writeTuples (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: unknown[][], tries: number }> {
+    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#sendForTuples(this.#connections.writer, sql, bindings, how)))
     return { rows: value, tries }
   }
 
@@ -64,7 +93,11 @@ export class Session {
 
   /** Statements inside somebody's transaction: sent once, since a failure has spoilt the transaction. */
   inside (transaction: Knex.Transaction): Run {
-    return async (sql, bindings = []) => this.dialect.rowsOf(await transaction.raw(sql, bindings as Knex.RawBinding[]))
+    const { dialect } = this
+    const send = (sql: string, bindings: Bindings = []): Knex.Raw => transaction.raw(sql, bindings as Knex.RawBinding[])
+    const run = async (sql: string, bindings?: Bindings): Promise<Records> => dialect.rowsOf(await send(sql, bindings))
+    const tuples = async (sql: string, bindings?: Bindings): Promise<unknown[][]> => dialect.tuplesOf(await send(sql, bindings).options(dialect.tupleOptions))
+    return Object.assign(run, { tuples })
   }
 
   /** The same, with errors that may be shown: for a transaction that is not of our making. */
@@ -90,15 +123,40 @@ export class Session {
     }
   }
 
-  async #send (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<Records> {
-    const query = knex.raw(sql, bindings as Knex.RawBinding[])
-    if (this.dialect.singleWriter) return this.dialect.rowsOf(await query)
-    const connection = await knex.client.acquireConnection()
+  async #send (knex: Knex, sql: string, bindings: Bindings, how: How): Promise<Records> {
+    return this.dialect.rowsOf(await this.#query(knex, sql, bindings, how))
+  }
+
+  async #sendForTuples (knex: Knex, sql: string, bindings: Bindings, how: How): Promise<unknown[][]> {
+    return this.dialect.tuplesOf(await this.#query(knex, sql, bindings, how, this.dialect.tupleOptions))
+  }
+
+  async #query (knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
+    const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
+    const query = knex.raw(sql, bindings as Knex.RawBinding[]).options(options === undefined ? named : { ...named, ...options })
+    if (this.dialect.singleWriter) return await query
     try {
-      return this.dialect.rowsOf(await this.#before(connection, async () => await query.connection(connection)))
-    } finally {
-      await knex.client.releaseConnection(connection)
+      const connection = await knex.client.acquireConnection()
+      try {
+        return await this.#before(connection, async () => await query.connection(connection))
+      } finally {
+        await knex.client.releaseConnection(connection)
+      }
+    } catch (error) {
+      if (isForeignSession(error) || refusesOptions(error)) this.#connections.doWithoutSession()
+      throw error
     }
+  }
+
+  /** The name to prepare a statement under: parsed and planned once a connection. */
+  #named (sql: string): Options {
+    if (!this.#connections.prepares) return NO_OPTIONS
+    let options = this.#names.get(sql)
+    if (options === undefined) {
+      options = { name: `fastify_tasks_${createHash('sha256').update(sql).digest('hex').slice(0, 24)}` }
+      this.#names.set(sql, options)
+    }
+    return options
   }
 
   // A socket may be half open: nothing answers, nothing fails. Destroying it rejects the query and has the pool drop it.

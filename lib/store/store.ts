@@ -259,6 +259,12 @@ export interface Lane {
   readonly after: Cursor | null
 }
 
+export interface QueueSelection {
+  /** Null for all queues. */
+  readonly only: readonly string[] | null
+  readonly except: readonly string[]
+}
+
 /** A place in a lane. `tie` is the dialect's own (the identity column). */
 export interface Cursor {
   readonly due: number
@@ -274,7 +280,8 @@ export interface LaneHead {
 
 export interface ClaimRequest extends Token {
   readonly backend: string
-  readonly lanes: readonly Lane[]
+  /** Or all lanes of these queues, found by the claim itself: one round trip for a worker that was idle. */
+  readonly lanes: readonly Lane[] | QueueSelection
   readonly limit: number
   readonly start: number
   /** Names of the tasks that the worker knows: other rows are left alone. */

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimedRow, Cursor, LaneHead, Store } from '../store/store.js'
+import type { ClaimedRow, ClaimRequest, Cursor, LaneHead, Store } from '../store/store.js'
+import { LANES_FRESH_FACTOR, LANES_FRESH_MS } from '../core/limits.js'
 import type { Claim } from './ledger.js'
 import type { Outage } from './outage.js'
 import { jittered } from './pause.js'
@@ -44,6 +45,12 @@ export class Claimer {
   readonly #cursors = new Map<string, Cursor>()
   /** Of what a claim that began before this number grew has seen, nothing counts. */
   #generation = 0
+  /** As read last, while claims from them are full and it is not long ago. */
+  #lanes: KnownLanes | null = null
+  /** The last look found nothing at all. */
+  #idle = false
+  /** Something suggested that there are rows, and not just the poll. */
+  #woken = false
   #timer: NodeJS.Timeout | null = null
   #busy: Promise<void> | null = null
   /** The last look found all there was; another is for something to suggest. */
@@ -58,6 +65,11 @@ export class Claimer {
 
   /** Something suggests that there are rows. */
   wake (): void {
+    this.#woken = true
+    this.#lookAgain()
+  }
+
+  #lookAgain (): void {
     this.#dry = false
     if (this.#busy !== null) this.#again = true
     else this.look()
@@ -69,7 +81,7 @@ export class Claimer {
     const room = this.#settings.room()
     const session = this.#settings.session()
     if (room === null || session === null) return
-    this.#busy = this.#claim(session, room).finally(() => {
+    this.#busy = this.#run(session, room).finally(() => {
       this.#busy = null
       if (this.#again) this.#dry = false
       this.#again = false
@@ -81,6 +93,7 @@ export class Claimer {
   forgetCursors (): void {
     this.#generation += 1
     this.#cursors.clear()
+    this.#lanes = null
   }
 
   /** Resolves when no claim is under way. */
@@ -90,7 +103,7 @@ export class Claimer {
     await this.#busy
   }
 
-  async #claim (session: Session, room: Room): Promise<void> {
+  async #run (session: Session, room: Room): Promise<void> {
     const { outage, interval, onDry } = this.#settings
     try {
       const { claimed, nextDue } = await this.#look(session, room)
@@ -105,29 +118,52 @@ export class Claimer {
     }
   }
 
-  /** From the highest priority down; lanes of equal priority in one claim, which merges them. */
   async #look (session: Session, room: Room): Promise<{ claimed: number, nextDue: number }> {
-    const { store, backend, quarantined } = this.#settings
-    const quarantine = quarantined()
-    const { lanes, now } = await store.lanes({ backend, quarantined: quarantine })
-    const wanted = lanes.filter(({ queue }) => this.#takes(queue))
-    const due = wanted.filter((lane) => lane.due <= now).sort((a, b) => b.priority - a.priority)
+    // An idle worker that is woken asks for whatever there is, in one round trip.
+    let claimed = this.#woken && this.#idle ? await this.#claimAny(session, room) : 0
+    this.#woken = false
+    if (claimed < room.limit && this.#lanes !== null) claimed += await this.#claimDown(session, this.#lanes, less(room, claimed))
+    if (claimed >= room.limit) return { claimed, nextDue: Infinity }
+    const generation = this.#generation
+    const lanes = await this.#readLanes()
+    claimed += await this.#claimDown(session, lanes, less(room, claimed))
+    this.#lanes = claimed >= room.limit && generation === this.#generation ? lanes : null
+    this.#idle = claimed === 0
+    const now = clockOf(lanes)
+    return { claimed, nextDue: Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now)) }
+  }
+
+  /** The lanes that there are, highest priority first; good for a while, as long as claims from them are full. */
+  async #readLanes (): Promise<KnownLanes> {
+    const { store, backend } = this.#settings
+    const quarantined = this.#settings.quarantined()
+    const began = performance.now()
+    const { lanes, now } = await store.lanes({ backend, quarantined })
+    const readAt = performance.now()
+    const heads = lanes.filter(({ queue }) => this.#takes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
+    // Behind an old snapshot this look crawls over dead rows: it is to take a small share of the time, however long it takes.
+    return { heads, quarantined, now, readAt, until: readAt + Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began)) }
+  }
+
+  /** From the highest priority down; lanes of equal priority in one claim, which merges them. */
+  async #claimDown (session: Session, lanes: KnownLanes, room: Room): Promise<number> {
+    const now = clockOf(lanes)
+    const due = lanes.heads.filter((lane) => lane.due <= now)
     let claimed = 0
     for (let first = 0; first < due.length && claimed < room.limit;) {
       const { priority } = due[first] as LaneHead
       const group = due.filter((lane) => lane.priority === priority)
-      claimed += await this.#claimGroup(session, group, less(room, claimed), quarantine)
+      claimed += await this.#claimGroup(session, group, less(room, claimed), lanes.quarantined)
       first += group.length
     }
-    const nextDue = Math.min(...wanted.filter((lane) => lane.due > now).map((lane) => lane.due - now))
-    return { claimed, nextDue }
+    if (performance.now() >= lanes.until) this.#lanes = null
+    return claimed
   }
 
   async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
-    const lanes = [...group].sort((a, b) => a.due - b.due)
     let claimed = 0
-    for (let first = 0; first < lanes.length && claimed < room.limit; first += LANES_MAX) {
-      claimed += await this.#claimMerged(session, lanes.slice(first, first + LANES_MAX), less(room, claimed), quarantined)
+    for (let first = 0; first < group.length && claimed < room.limit; first += LANES_MAX) {
+      claimed += await this.#claimMerged(session, group.slice(first, first + LANES_MAX), less(room, claimed), quarantined)
     }
     return claimed
   }
@@ -137,37 +173,38 @@ export class Claimer {
     const claimed = await this.#claimLanes(session, group, room, quarantined)
     if (claimed >= room.limit || !moved) return claimed
     // Short of what was asked: once more from the start, before rows of a lower priority are taken.
-    for (const lane of group) this.#cursors.delete(keyOf(lane))
     return claimed + await this.#claimLanes(session, group, less(room, claimed), quarantined)
   }
 
-  async #claimLanes (session: Session, group: readonly LaneHead[], { limit, start }: Room, quarantined: boolean): Promise<number> {
-    if (this.#stopped || session.lost) return 0
+  async #claimLanes (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
+    const lanes = group.map((lane) => ({ queue: lane.queue, priority: lane.priority, after: this.#cursors.get(keyOf(lane)) ?? null }))
+    const generation = this.#generation
+    const rows = await this.#claim(session, lanes, room, quarantined)
+    // A full claim has seen its lanes up to the last row it took of each; a short one will look from the start again.
+    if (rows.length === room.limit && generation === this.#generation) for (const row of rows) this.#cursors.set(keyOf(row), row.cursor)
+    else for (const lane of group) this.#cursors.delete(keyOf(lane))
+    return rows.length
+  }
+
+  async #claimAny (session: Session, room: Room): Promise<number> {
+    const { queueName, excludeQueues, quarantined } = this.#settings
+    return (await this.#claim(session, { only: queueName, except: excludeQueues }, room, quarantined())).length
+  }
+
+  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, quarantined: boolean): Promise<readonly ClaimedRow[]> {
+    if (this.#stopped || session.lost) return []
     const { store, backend, tasks, onRows } = this.#settings
     const number = session.ledger.ask()
-    const generation = this.#generation
     let rows: ClaimedRow[]
     try {
-      rows = await store.claim({
-        worker: session.id,
-        claim: number,
-        backend,
-        lanes: group.map((lane) => ({ queue: lane.queue, priority: lane.priority, after: this.#cursors.get(keyOf(lane)) ?? null })),
-        limit,
-        start,
-        tasks: tasks(),
-        quarantined
-      })
+      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), quarantined })
     } catch (error) {
       session.ledger.lost(number)
       throw error
     }
-    // A full claim has seen its lanes up to the last row it took of each; a short one will look from the start again.
-    if (rows.length === limit && generation === this.#generation) for (const row of rows) this.#cursors.set(keyOf(row), row.cursor)
-    else for (const lane of group) this.#cursors.delete(keyOf(lane))
     if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
     else session.ledger.lost(number)
-    return rows.length
+    return rows
   }
 
   #takes (queue: string): boolean {
@@ -181,9 +218,23 @@ export class Claimer {
     this.#timer = setTimeout(() => {
       this.#timer = null
       this.#waiting = false
-      this.wake()
+      this.#lookAgain()
     }, Math.min(milliseconds, TIMER_MAX_MS))
   }
+}
+
+interface KnownLanes {
+  readonly heads: readonly LaneHead[]
+  readonly quarantined: boolean
+  /** The database's clock at `readAt`. */
+  readonly now: number
+  readonly readAt: number
+  readonly until: number
+}
+
+/** The database's clock now. */
+function clockOf ({ now, readAt }: KnownLanes): number {
+  return now + performance.now() - readAt
 }
 
 /** What is left of it once so many were claimed. */

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { Claimer, type ClaimerSettings, type Room } from '#lib/worker/claimer.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
-import type { ClaimRequest, LaneHead, Store } from '#lib/store/store.js'
+import type { ClaimRequest, Lane, LaneHead, Store } from '#lib/store/store.js'
 import { claimedRow, fakeLog, fakeStore } from './fake-store.ts'
 
 interface Stored { readonly id: string, readonly queue: string, readonly priority: number, readonly due: number, readonly tie: number }
@@ -25,8 +25,7 @@ function claimerOver (t: Test, stored: Stored[], rooms: Array<Room | null>, sett
     },
     claim: async (request) => {
       claims.push(request)
-      const fits = stored.filter((row) => row.due <= 1_000 && request.lanes.some(({ queue, priority, after }) => queue === row.queue && priority === row.priority &&
-        (after === null || row.due > after.due || (row.due === after.due && row.tie > after.tie))))
+      const fits = stored.filter((row) => row.due <= 1_000 && isWanted(request, row))
       const rows = fits.sort((a, b) => b.priority - a.priority || a.due - b.due || a.tie - b.tie).slice(0, request.limit)
       for (const row of rows) stored.splice(stored.indexOf(row), 1)
       return rows.map(({ id, queue, priority, due, tie }) => claimedRow({ id, queue, priority, due, claim: request.claim, cursor: { due, tie } }))
@@ -54,6 +53,16 @@ function claimerOver (t: Test, stored: Stored[], rooms: Array<Room | null>, sett
   return { claimer, claims, taken, dry: async () => await new Promise((resolve) => { dried.push(resolve) }) }
 }
 
+function isWanted ({ lanes }: ClaimRequest, { queue, priority, due, tie }: Stored): boolean {
+  if ('except' in lanes) return (lanes.only === null || lanes.only.includes(queue)) && !lanes.except.includes(queue)
+  return lanes.some((lane) => lane.queue === queue && lane.priority === priority && (lane.after === null || due > lane.after.due || (due === lane.after.due && tie > lane.after.tie)))
+}
+
+/** The lanes that a claim named. */
+function named ({ lanes }: ClaimRequest): readonly Lane[] {
+  return 'except' in lanes ? [] : lanes
+}
+
 const row = (id: string, fields: Partial<Stored> = {}): Stored => ({ id, queue: 'default', priority: 0, due: 1, tie: Number(id.slice(1)), ...fields })
 
 t.test('the highest priority is claimed first, and lanes of one priority in one claim', async (t) => {
@@ -62,7 +71,7 @@ t.test('the highest priority is claimed first, and lanes of one priority in one 
   claimer.wake()
   t.equal(await ended, 3)
   t.same(taken, ['a3', 'a1', 'a2'])
-  t.same(claims.map(({ lanes, limit, start, claim }) => [lanes.length, limit, start, claim]), [[1, 10, 2, 1], [2, 9, 1, 2]], 'what starts at once is counted once')
+  t.same(claims.map((request) => [named(request).length, request.limit, request.start, request.claim]), [[1, 10, 2, 1], [2, 9, 1, 2]], 'what starts at once is counted once')
 })
 
 t.test('a full claim moves the cursor; a short one looks from the start of the lane before lower priorities', async (t) => {
@@ -75,7 +84,7 @@ t.test('a full claim moves the cursor; a short one looks from the start of the l
   t.same(taken.slice(0, 2).length, 2)
   t.same([...taken].sort(), ['a1', 'a5', 'a6', 'a7', 'a8'])
   t.equal(taken.at(-1), 'a8')
-  t.ok(claims.some(({ lanes }) => lanes[0]?.after !== null), 'the second claim began behind the first')
+  t.ok(claims.some((request) => named(request)[0]?.after !== null), 'the second claim began behind the first')
 })
 
 t.test('a claim that began before the cursors were forgotten moves none', async (t) => {
@@ -85,9 +94,10 @@ t.test('a claim that began before the cursors were forgotten moves none', async 
       taken.push(...rows.map(({ id }) => id))
     }
   }, {
-    claim: async ({ lanes, limit, claim }) => {
+    claim: async (request) => {
+      const { limit, claim } = request
       const first = taken.length === 0
-      const after = lanes[0]?.after?.tie ?? -1
+      const after = named(request)[0]?.after?.tie ?? -1
       const rows = stored.filter(({ tie }) => tie > after).sort((a, b) => a.tie - b.tie).slice(0, limit)
       for (const row of rows) stored.splice(stored.indexOf(row), 1)
       if (first) {
@@ -108,7 +118,7 @@ t.test('queues that are not its own are not claimed', async (t) => {
   const ended = dry()
   claimer.wake()
   t.equal(await ended, 1)
-  t.same(claims.flatMap(({ lanes }) => lanes.map(({ queue }) => queue)), ['a'])
+  t.same(claims.flatMap((request) => named(request).map(({ queue }) => queue)), ['a'])
 })
 
 t.test('nothing is asked while there is no room, and an empty look is not repeated without a reason', async (t) => {
@@ -129,4 +139,34 @@ t.test('nothing is asked while there is no room, and an empty look is not repeat
   claimer.wake()
   await again
   t.equal(looks, 2)
+})
+
+t.test('an idle worker that is woken claims from whatever lanes there are, without a look before', async (t) => {
+  const stored: Stored[] = []
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 5, start: 5 }, { limit: 5, start: 5 }], { queueName: ['default', 'b'], excludeQueues: ['b'] })
+  const idle = dry()
+  claimer.wake()
+  t.equal(await idle, 0)
+  stored.push(row('a1'), row('b2', { queue: 'b' }))
+  const ended = dry()
+  claimer.wake()
+  t.equal(await ended, 1)
+  t.same(taken, ['a1'])
+  t.same(claims.at(0)?.lanes, { only: ['default', 'b'], except: ['b'] }, 'the first claim after the wake-up')
+})
+
+t.test('while claims are full, the lanes are not looked for before each of them', async (t) => {
+  let looks = 0
+  const stored = Array.from({ length: 40 }, (_, index) => row(`a${index + 1}`))
+  const lanes = async (): Promise<{ lanes: LaneHead[], now: number }> => {
+    looks += 1
+    return { lanes: stored.length > 0 ? [{ queue: 'default', priority: 0, due: 1 }] : [], now: 1_000 }
+  }
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, Array.from({ length: 10 }, () => ({ limit: 5, start: 5 })), {}, { lanes })
+  const ended = dry()
+  claimer.wake()
+  await ended
+  t.equal(taken.length, 40)
+  t.ok(claims.length >= 8)
+  t.ok(looks < claims.length, `${looks} looks for ${claims.length} claims`)
 })

@@ -113,6 +113,11 @@ export class TestWorker {
     })
   }
 
+  /** Claim from whatever lanes there are, as an idle worker does. */
+  async claimAny ({ limit = 100, only = null, except = [] }: { limit?: number, only?: readonly string[] | null, except?: readonly string[] } = {}): Promise<ClaimedRow[]> {
+    return await this.store.claim({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, lanes: { only, except }, limit, start: limit, tasks: this.tasks })
+  }
+
   /** Claim until the row comes: for those that are due in a moment. */
   async claimEventually (id: string, options: { quarantined?: boolean } = {}): Promise<ClaimedRow> {
     return await eventually(async () => {

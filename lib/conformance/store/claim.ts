@@ -29,6 +29,28 @@ export const claimChapter: Chapter = (test) => {
     assert.deepEqual(await bench.store.claim({ worker: worker.id, claim: 1, backend: BACKEND, lanes: [{ queue: 'default', priority: 0, after: null }], limit: 5, start: 5, tasks: ['test.task'] }), [])
   })
 
+  test('a claim that finds its lanes by itself takes what is due, in the order of the contract', async (bench) => {
+    const worker = await bench.worker()
+    assert.deepEqual(await worker.claimAny(), [])
+    const [low, other, deferred, high] = await bench.insert({ priority: -5 }, { queue: 'other' }, { priority: 50, delay: 60_000 }, { priority: 9 })
+    const [unknown] = await bench.insert({ task: 'test.unknown', priority: 99 })
+    const last = await bench.insertOne()
+    assert.deepEqual(ids(await worker.claimAny({ limit: 2 })), ids([high, other] as Row[]))
+    assert.deepEqual(ids(await worker.claimAny()), ids([last, low] as Row[]))
+    for (const row of [deferred, unknown] as Row[]) assert.equal((await bench.get(row.id)).status, 'READY')
+  })
+
+  test('a claim that finds its lanes by itself keeps to its queues, and out of paused ones', async (bench) => {
+    const worker = await bench.worker()
+    const [a, b, c] = await bench.insert({ queue: 'a' }, { queue: 'b' }, { queue: 'c' })
+    await bench.store.pause(BACKEND, 'c')
+    assert.deepEqual(ids(await worker.claimAny({ only: ['a', 'c'] })), ids([a] as Row[]))
+    assert.deepEqual(await worker.claimAny({ except: ['b'] }), [])
+    assert.deepEqual(ids(await worker.claimAny()), ids([b] as Row[]))
+    await bench.store.resume(BACKEND, 'c')
+    assert.deepEqual(ids(await worker.claimAny({ only: ['c'] })), ids([c] as Row[]))
+  })
+
   test('no more rows are claimed than were asked for, however many claim at once', async (bench) => {
     await bench.insert(...Array.from({ length: 100 }, () => ({})))
     const stores = [bench.store, await bench.connect(), await bench.connect()]

@@ -22,6 +22,9 @@ export interface Dialect {
   /** A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever the number of rows. */
   rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>): RowSource
 
+  /** A table source of many pairs of an id and a text, with columns of these names; `order` keeps them in the order given. */
+  pairs (id: string, text: string): RowSource & { readonly order: string }
+
   /** To be joined to the table of a column that holds a JSON array of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }
 
@@ -40,6 +43,14 @@ export interface Dialect {
   readonly beginWrite: (table: string) => string
   /** Rows of a raw result. */
   rowsOf (result: unknown): Array<Record<string, unknown>>
+  /**
+   * A list to select or return of many columns, and how its rows are read: as arrays in that order. A driver makes an
+   * object with a property a column out of each row, which costs more than all else that a claim does.
+   */
+  tuple (columns: readonly string[]): string
+  tuplesOf (result: unknown): unknown[][]
+  /** Options of a raw query whose rows are tuples. */
+  readonly tupleOptions: Readonly<Record<string, unknown>>
   /** How many rows a query would give, by the planner's estimate; null where the database has none. */
   estimate (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<number | null>
 }

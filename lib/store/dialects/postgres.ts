@@ -27,6 +27,12 @@ export const postgres: Dialect = Object.freeze({
     }
   },
 
+  pairs: (id: string, text: string) => ({
+    sql: `(SELECT ${id}, ${text}, ord FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS source(${id}, ${text}, ord))`,
+    order: 'ORDER BY i.ord',
+    bind: (rows: ReadonlyArray<readonly unknown[]>) => [rows.map((row) => row[0]), rows.map((row) => row[1])]
+  }),
+
   elements: (column: string) => ({ from: `LATERAL json_array_elements_text(${column}::json) AS e (value)`, id: 'e.value::uuid' }),
   jsonObject: (entries) => `json_build_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})::text`,
   jsonIds: (id: string, order: string) => `json_agg(${id} ORDER BY ${order})::text`,
@@ -48,6 +54,9 @@ export const postgres: Dialect = Object.freeze({
 
   beginWrite: () => '',
   rowsOf: (result: unknown) => (result as { rows: Array<Record<string, unknown>> }).rows,
+  tuple: (columns: readonly string[]) => columns.join(', '),
+  tuplesOf: (result: unknown) => (result as { rows: unknown[][] }).rows,
+  tupleOptions: Object.freeze({ rowMode: 'array' }),
 
   async estimate (knex: Knex, sql: string, bindings: readonly unknown[]) {
     const result = await knex.raw(`EXPLAIN (FORMAT JSON) ${sql}`, bindings as Knex.RawBinding[])

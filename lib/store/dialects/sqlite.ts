@@ -23,6 +23,13 @@ export const sqlite: Dialect = Object.freeze({
     }
   },
 
+  // The members of an object come in their order, ready to use: no path is looked up for each.
+  pairs: (id: string, text: string) => ({
+    sql: `(SELECT key AS ${id}, value AS ${text} FROM json_each(?))`,
+    order: '',
+    bind: (rows: ReadonlyArray<readonly unknown[]>) => [JSON.stringify(Object.fromEntries(rows as ReadonlyArray<readonly [string, unknown]>))]
+  }),
+
   elements: (column: string) => ({ from: `json_each(${column}) AS e`, id: 'e.value' }),
   jsonObject: (entries: ReadonlyArray<readonly [string, string]>) => `json_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})`,
   jsonIds: (id: string, order: string) => `json_group_array(${id} ORDER BY ${order})`,
@@ -46,6 +53,9 @@ export const sqlite: Dialect = Object.freeze({
   // transaction which reads first and writes later could be refused (SQLITE_BUSY_SNAPSHOT) however long it waits.
   beginWrite: (table: string) => `UPDATE ${table} SET name = name WHERE 0`,
   rowsOf: (result: unknown) => Array.isArray(result) ? result as Array<Record<string, unknown>> : [],
+  tuple: (columns: readonly string[]) => `json_array(${columns.join(', ')}) AS tuple`,
+  tuplesOf: (result: unknown) => (result as Array<{ tuple: string }>).map(({ tuple }) => JSON.parse(tuple) as unknown[]),
+  tupleOptions: Object.freeze({}),
   estimate: async () => null
 } satisfies Dialect)
 

@@ -5,7 +5,7 @@ export async function cancelled (session: Session, worker: string): Promise<stri
   const { tables } = session
   const rows = await session.read('look for cancelled tasks', `
     SELECT c.id FROM ${tables.cancels} c JOIN ${tables.results} r ON r.id = c.id
-    WHERE c.worker = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.cancel_at IS NOT NULL`, [worker])
+    WHERE c.worker = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.cancel_at IS NOT NULL`, [worker], { plan: 'once' })
   return rows.map(({ id }) => id as string)
 }
 

@@ -1,8 +1,9 @@
-import type { ClaimedRow, ClaimRequest, Lane } from '../store.js'
+import type { ClaimedRow, ClaimRequest, Lane, QueueSelection } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
-import { columnsOf, returned, toRow } from '../row.js'
+import { laneCtes, lanes as lanesOf } from './lanes.js'
+import { errorsOf, moment, workerIdsOf } from '../row.js'
 
 const START = -1 // before every `due` and every identity
 
@@ -11,20 +12,74 @@ const START = -1 // before every `due` and every identity
  * the first statement writes.
  */
 export async function claim (session: Session, request: ClaimRequest): Promise<ClaimedRow[]> {
-  if (request.lanes.length === 0 || request.limit < 1 || request.tasks.length === 0) return []
-  const { dialect } = session
-  const records = dialect.writesInCtes
-    ? (await session.write('claim tasks', ...oneStatement(session, request))).rows
-    : (await session.transact('claim tasks', async (run) => {
-        const taken = await run(...updateOnly(session, request))
-        if (taken.length > 0) await run(...batchOf(session, request, inOrder(taken).map(({ id }) => id)))
-        return taken
-      })).value
-  return inOrder(records).map((record) => ({
-    ...toRow(record),
-    claim: Number(record['claim']),
-    cursor: { due: Number(record['due']), tie: Number(record['seq']) }
-  }))
+  const { lanes, limit, tasks } = request
+  if (limit < 1 || tasks.length === 0 || (isNamed(lanes) && lanes.length === 0)) return []
+  const tuples = session.dialect.writesInCtes
+    ? (await session.writeTuples('claim tasks', ...oneStatement(session, request), { plan: 'once' })).rows
+    : await inTransaction(session, request, isNamed(lanes) ? lanes : await dueLanes(session, request, lanes))
+  return inOrder(tuples).map((tuple) => toClaimed(tuple, request))
+}
+
+// What a claim does not know already. The order is that of toClaimed.
+const CLAIMED = [
+  'id', 'task', 'queue', 'priority', 'args', 'options', 'run_after', 'due', 'seq', 'enqueued_at', 'started_at',
+  'last_attempted_at', 'attempts', 'prior_attempts', 'deaths', 'worker_ids', 'errors', 'progress'
+] as const
+
+function toClaimed (tuple: unknown[], { backend, worker, claim }: ClaimRequest): ClaimedRow {
+  const [id, task, queue, priority, args, options, runAfter, due, seq, enqueuedAt, startedAt, lastAttemptedAt, attempts, priorAttempts, deaths, history, errors, progress] = tuple
+  return {
+    id: id as string,
+    backend,
+    task: task as string,
+    queue: queue as string,
+    priority: priority as number,
+    status: 'RUNNING',
+    args: args as string,
+    options: options as string | null,
+    runAfter: moment(runAfter),
+    due: Number(due),
+    enqueuedAt: Number(enqueuedAt),
+    startedAt: Number(startedAt),
+    lastAttemptedAt: Number(lastAttemptedAt),
+    finishedAt: null,
+    attempts: attempts as number,
+    priorAttempts: priorAttempts as number,
+    deaths: deaths as number,
+    workerIds: workerIdsOf(history as string | null, worker),
+    errors: errorsOf(errors as string | null),
+    returnValue: null,
+    progress: progress as string | null,
+    claim,
+    cursor: { due: Number(due), tie: Number(seq) }
+  }
+}
+
+// RETURNING promises no order: by priority, due and identity.
+function inOrder (tuples: unknown[][]): unknown[][] {
+  return tuples.sort((a, b) => (b[3] as number) - (a[3] as number) || Number(a[7]) - Number(b[7]) || Number(a[8]) - Number(b[8]))
+}
+
+function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {
+  return Array.isArray(lanes)
+}
+
+async function inTransaction (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
+  if (lanes.length === 0) return []
+  const { value } = await session.transact('claim tasks', async (run) => {
+    const taken = await run.tuples(...updateOnly(session, request, lanes))
+    if (taken.length > 0) await run(...batchOf(session, request, inOrder(taken).map(([id]) => id)))
+    return taken
+  })
+  return value
+}
+
+/** Where a look costs no round trip, it is taken first: an empty queue is then seen without the write lock. */
+async function dueLanes (session: Session, { backend, quarantined = false }: ClaimRequest, { only, except }: QueueSelection): Promise<Lane[]> {
+  const found = await lanesOf(session, backend, quarantined)
+  return found.lanes
+    .filter(({ queue, due }) => due <= found.now && (only === null || only.includes(queue)) && !except.includes(queue))
+    .map(({ queue, priority }) => ({ queue, priority, after: null }))
 }
 
 type Statement = [sql: string, bindings: unknown[]]
@@ -40,9 +95,9 @@ function changes (dialect: Dialect): string {
 
 function oneStatement (session: Session, request: ClaimRequest): Statement {
   const { dialect, tables } = session
-  const lanes = dialect.rows(LANE)
+  const lanes = laneSource(session, request)
   const sql = `
-    WITH n AS MATERIALIZED (SELECT ${dialect.now} AS at),
+    WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
     alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > n.at FOR KEY SHARE OF w),
     picked AS MATERIALIZED (
       SELECT c.place FROM alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
@@ -63,17 +118,32 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
       INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
       SELECT ?, ?, ?, ?, ${dialect.jsonIds('t.id', 't.priority DESC, t.due, t.seq')} FROM taken t HAVING count(*) > 0
     )
-    SELECT ${columnsOf('t')} FROM taken t`
+    SELECT ${dialect.tuple(CLAIMED)} FROM taken`
   const { worker, claim, backend, limit, start, tasks } = request
-  return [sql, [worker, ...lanes.bind(laneValues(request.lanes)), backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
+  return [sql, [...lanes.before, worker, ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
+}
+
+interface LaneSource { readonly ctes: string, readonly before: unknown[], readonly sql: string, readonly bindings: unknown[] }
+
+/** Lanes that were named, with their cursors; or all that there are, each from its start. */
+function laneSource (session: Session, { backend, lanes, quarantined = false }: ClaimRequest): LaneSource {
+  const { dialect } = session
+  if (isNamed(lanes)) {
+    const source = dialect.rows(LANE)
+    return { ctes: '', before: [], sql: source.sql, bindings: source.bind(laneValues(lanes)) }
+  }
+  const { ctes, bindings } = laneCtes(session, backend, quarantined)
+  const found = `(SELECT queue, priority, ${START}::bigint AS due, ${START}::bigint AS seq FROM lane
+    WHERE priority IS NOT NULL AND (?::text[] IS NULL OR queue = ANY (?::text[])) AND queue <> ALL (?::text[]))`
+  return { ctes: `${ctes},`, before: bindings, sql: found, bindings: [lanes.only, lanes.only, lanes.except] }
 }
 
 // One writer at a time: rows need no locks. Each lane is a sub-query of its own, so that each stops at the limit.
-function updateOnly (session: Session, request: ClaimRequest): Statement {
+function updateOnly (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Statement {
   const { dialect, tables } = session
   const { worker, claim, backend, limit, tasks } = request
   const bindings: unknown[] = []
-  const picks = request.lanes.map((lane) => {
+  const picks = lanes.map((lane) => {
     bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, limit)
     return `SELECT * FROM (
       SELECT r.seq, r.priority, r.due FROM ${tables.results} r
@@ -87,7 +157,7 @@ function updateOnly (session: Session, request: ClaimRequest): Statement {
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
       AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > n.at)
-    RETURNING ${returned(dialect)}`
+    RETURNING ${dialect.tuple(CLAIMED)}`
   return [sql, [worker, claim, ...bindings, limit, worker]]
 }
 
@@ -111,9 +181,4 @@ function notPaused (tables: Tables): string {
 
 function literal (dialect: Dialect, value: boolean): string {
   return dialect.name === 'postgres' ? String(value) : value ? '1' : '0'
-}
-
-// RETURNING promises no order.
-function inOrder (records: Array<Record<string, unknown>>): Array<Record<string, unknown>> {
-  return records.sort((a, b) => (b['priority'] as number) - (a['priority'] as number) || Number(a['due']) - Number(b['due']) || Number(a['seq']) - Number(b['seq']))
 }

@@ -7,6 +7,7 @@ import { guardedUpdate, lockRows } from './guarded.js'
 import { notifyEnded } from './waits.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
+const FINISHED = ['id', 'status', 'finished_at', 'run_after'] as const // the order of toFinished
 
 /**
  * Write endings and retries, each guarded by its token, many in one statement. A result whose cancellation was asked
@@ -35,7 +36,7 @@ async function write (session: Session, worker: string, endings: readonly Ending
   const { sql, bindings } = endingsStatement(session, worker, endings)
   if (session.dialect.writesInCtes) return await writeAtOnce(session, worker, { sql, bindings, rows: endings.length }, ended)
   if (ended.length > 0) return await writeLocked(session, worker, endings, ended)
-  const { rows, tries } = await session.write('finish tasks', sql, bindings)
+  const { rows, tries } = await session.writeTuples('finish tasks', sql, bindings)
   return { rows: rows.map(toFinished), tries }
 }
 
@@ -44,7 +45,7 @@ async function writeLocked (session: Session, worker: string, endings: readonly 
   const { sql, bindings } = endingsStatement(session, worker, endings)
   const { value, tries } = await session.transact('finish tasks', async (run) => {
     await lockRows(session, run, endings.map(({ id }) => id))
-    const finished = await run(sql, bindings)
+    const finished = await run.tuples(sql, bindings)
     if (ended.length > 0) await run(...endClaims(session, worker, ended))
     return finished
   })
@@ -76,7 +77,7 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
     errors = coalesce(i.errors, r.errors),
     unique_key = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END`
   return {
-    sql: guardedUpdate(session, { source, set, and, returning: ['id', 'status', 'finished_at', 'run_after'] }),
+    sql: guardedUpdate(session, { source, set, and, returning: FINISHED, tuple: !session.dialect.writesInCtes }),
     bindings: [...source.bind(endings.map(values)), worker]
   }
 }
@@ -88,10 +89,10 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
 async function writeAtOnce (session: Session, worker: string, { sql, bindings, rows: asked }: { sql: string, bindings: unknown[], rows: number }, ended: readonly number[]): Promise<Written> {
   const { dialect, tables } = session
   // The notifications are sent only where somebody waits at all: the first sub-query is asked once a statement.
-  const { rows, tries } = await session.write('finish tasks', `
+  const { rows, tries } = await session.writeTuples('finish tasks', `
     WITH done AS (${sql}),
     gone AS (DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')} AND (SELECT count(*) FROM done) = ?)
-    SELECT d.*, CASE WHEN (SELECT EXISTS (SELECT 1 FROM ${tables.waits}))
+    SELECT ${FINISHED.map((column) => `d.${column}`).join(', ')}, CASE WHEN (SELECT EXISTS (SELECT 1 FROM ${tables.waits}))
       THEN (SELECT count(pg_notify(?, 'ended:' || w.id::text)) FROM ${tables.waits} w WHERE w.id = d.id) END AS told
     FROM done d`, [...bindings, worker, dialect.list(ended), asked, session.channel])
   return { rows: rows.map(toFinished), tries }
@@ -105,8 +106,8 @@ export function endClaims ({ dialect, tables }: Session, worker: string, ended: 
 async function findWritten (session: Session, worker: string, endings: readonly Ending[]): Promise<FinishedRow[]> {
   const { dialect, tables } = session
   const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
-  const { rows } = await session.write('finish tasks', `
-    SELECT r.id, r.status, r.finished_at, r.run_after FROM ${source.sql} AS i JOIN ${tables.results} r ON r.id = i.id
+  const { rows } = await session.writeTuples('finish tasks', `
+    SELECT ${dialect.tuple(FINISHED.map((column) => `r.${column}`))} FROM ${source.sql} AS i JOIN ${tables.results} r ON r.id = i.id
     WHERE r.worker = ? AND r.claim = i.claim AND r.status <> 'RUNNING'`, [...source.bind(endings.map(({ id, claim }) => [id, claim])), worker])
   return rows.map(toFinished)
 }
@@ -125,11 +126,11 @@ function values (ending: Ending): unknown[] {
   ]
 }
 
-function toFinished (record: Record<string, unknown>): FinishedRow {
+function toFinished ([id, status, finishedAt, runAfter]: unknown[]): FinishedRow {
   return {
-    id: record['id'] as string,
-    status: record['status'] as TaskResultStatus,
-    at: Number(record['finished_at'] ?? record['run_after']),
-    runAfter: moment(record['run_after'])
+    id: id as string,
+    status: status as TaskResultStatus,
+    at: Number(finishedAt ?? runAfter),
+    runAfter: moment(runAfter)
   }
 }

@@ -1,6 +1,6 @@
 import type { NewRow, Row } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
-import type { Run, Session } from '../session.js'
+import type { Send, Session } from '../session.js'
 import { moment } from '../row.js'
 
 const INPUT = [
@@ -69,7 +69,7 @@ export function newlyStored (row: NewRow, decided: Record<string, unknown>): Row
   }
 }
 
-export async function insertTags (session: Session, rows: readonly NewRow[], run: Run): Promise<void> {
+export async function insertTags (session: Session, rows: readonly NewRow[], run: Send): Promise<void> {
   const pairs = rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
   if (pairs.length === 0) return
   const source = session.dialect.rows([['tag', 'text'], ['id', 'uuid']])

@@ -1,5 +1,5 @@
 import type { InsertedRow, NewRow, Row, UniqueRule } from '../store.js'
-import type { Run, Session } from '../session.js'
+import type { Run, Send, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
@@ -10,7 +10,7 @@ const ROUNDS_MAX = 20
 /** Store a row under its unique key, or find the row that stands under it. */
 export async function insertUnique (session: Session, row: NewRow, outer: Run | null): Promise<InsertedRow> {
   const rule = row.unique as UniqueRule
-  const alone: Run = async (sql, bindings) => (await session.write('store a task', sql, bindings)).rows
+  const alone: Send = async (sql, bindings) => (await session.write('store a task', sql, bindings)).rows
   const run = outer ?? alone
   const source = insertSource(session)
   const [sql, bindings] = [insertSql(session, source), source.bind([insertValues(row)])]
@@ -34,13 +34,13 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
   throw new STORE_UNAVAILABLE('store a task', 'the row under its unique key changed too often')
 }
 
-async function store (session: Session, row: NewRow, sql: string, bindings: readonly unknown[], run: Run): Promise<Array<Record<string, unknown>>> {
+async function store (session: Session, row: NewRow, sql: string, bindings: readonly unknown[], run: Send): Promise<Array<Record<string, unknown>>> {
   const decided = await run(sql, bindings)
   if (decided.length > 0) await insertTags(session, [row], run)
   return decided
 }
 
-async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Run): Promise<{ row: Row, expired: boolean } | null> {
+async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Send): Promise<{ row: Row, expired: boolean } | null> {
   const { dialect, tables } = session
   // The row of this very id first: an earlier try may have stored it, and its key may be free again.
   const records = await run(`
@@ -51,12 +51,12 @@ async function findStanding (session: Session, row: NewRow, rule: UniqueRule, ru
   return record === undefined ? null : { row: toRow(record), expired: Boolean(record['expired']) }
 }
 
-async function dropKey (session: Session, id: string, run: Run): Promise<void> {
+async function dropKey (session: Session, id: string, run: Send): Promise<void> {
   await run(`UPDATE ${session.tables.results} SET unique_key = NULL WHERE id = ? AND unique_until <= ${session.dialect.now}`, [id])
 }
 
 /** The standing row takes over what the new one would have been; READY rows only. */
-async function replace (session: Session, row: NewRow, id: string, run: Run): Promise<Row | null> {
+async function replace (session: Session, row: NewRow, id: string, run: Send): Promise<Row | null> {
   const { dialect, tables } = session
   const source = insertSource(session)
   const after = 'coalesce(i.run_after, n.at + i.delay)'

@@ -5,6 +5,7 @@ import { columnsOf, toRow } from '../row.js'
 import { QUEUE_FULL } from '../../core/errors.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
+import { areAlike, insertAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
 
 /**
@@ -34,6 +35,8 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
 
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
 async function insertPlain (session: Session, rows: readonly NewRow[], run: Run | null): Promise<Row[]> {
+  const alike = areAlike(rows) ? await insertAlike(session, rows, run) : null
+  if (alike !== null) return alike
   const source = insertSource(session)
   const [sql, bindings] = [insertSql(session, source), source.bind(rows.map(insertValues))]
   const tagged = rows.some(({ tags }) => tags.length > 0)
@@ -46,7 +49,7 @@ async function insertPlain (session: Session, rows: readonly NewRow[], run: Run 
     ? await withTags(run)
     : tagged
       ? (await session.transact('store tasks', withTags)).value
-      : (await session.write('store tasks', sql, bindings)).rows
+      : (await session.write('store tasks', sql, bindings, { plan: 'once' })).rows
   if (decided.length === rows.length) return matched(rows, decided)
   return await withStored(session, rows, decided, run)
 }

@@ -7,10 +7,27 @@ import type { Session } from '../session.js'
  */
 export async function lanes (session: Session, backend: string, quarantined: boolean): Promise<{ lanes: LaneHead[], now: number }> {
   const { tables, dialect } = session
-  const scope = `FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  const { scope, ctes, bindings } = laneCtes(session, backend, quarantined)
   // The outer row stands even where there is no lane, so that the database's clock always comes back.
   const records = await session.read('look for ready tasks', `
-    WITH RECURSIVE queue (name) AS (
+    WITH RECURSIVE ${ctes}
+    SELECT n.at AS now, l.queue, l.priority,
+      (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due
+    FROM (SELECT ${dialect.now} AS at) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`,
+  [...bindings, backend, backend], { plan: 'once' })
+  const heads = records.filter(({ due }) => due !== null)
+  return {
+    now: Number(records[0]?.['now']),
+    lanes: heads.map(({ queue, priority, due }) => ({ queue: queue as string, priority: Number(priority), due: Number(due) }))
+  }
+}
+
+/** The CTEs of the skip scan: `lane (queue, priority)` has a row a lane, and one without a priority at the end of each queue. */
+export function laneCtes ({ tables }: Session, backend: string, quarantined: boolean): { scope: string, ctes: string, bindings: string[] } {
+  const scope = `FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  const ctes = `
+    queue (name) AS (
       SELECT (SELECT min(r.queue) ${scope})
       UNION ALL
       SELECT (SELECT min(r.queue) ${scope} AND r.queue > queue.name) FROM queue WHERE queue.name IS NOT NULL
@@ -19,15 +36,6 @@ export async function lanes (session: Session, backend: string, quarantined: boo
       SELECT queue.name, (SELECT max(r.priority) ${scope} AND r.queue = queue.name) FROM queue WHERE queue.name IS NOT NULL
       UNION ALL
       SELECT lane.queue, (SELECT max(r.priority) ${scope} AND r.queue = lane.queue AND r.priority < lane.priority) FROM lane WHERE lane.priority IS NOT NULL
-    )
-    SELECT n.at AS now, l.queue, l.priority,
-      (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due
-    FROM (SELECT ${dialect.now} AS at) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`,
-  [backend, backend, backend, backend, backend, backend])
-  const heads = records.filter(({ due }) => due !== null)
-  return {
-    now: Number(records[0]?.['now']),
-    lanes: heads.map(({ queue, priority, due }) => ({ queue: queue as string, priority: Number(priority), due: Number(due) }))
-  }
+    )`
+  return { scope, ctes, bindings: [backend, backend, backend, backend] }
 }

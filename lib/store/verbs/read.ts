@@ -23,7 +23,7 @@ export async function getMany (session: Session, ids: readonly string[]): Promis
 
 export async function get (session: Session, id: string): Promise<Row | null> {
   if (!isId(id)) return null
-  const [record] = await session.read('read a result', `SELECT ${columnsOf('r')} FROM ${session.tables.results} r WHERE r.id = ?`, [id])
+  const [record] = await session.read('read a result', `SELECT ${columnsOf('r')} FROM ${session.tables.results} r WHERE r.id = ?`, [id], { plan: 'once' })
   return record === undefined ? null : toRow(record)
 }
 

@@ -38,7 +38,7 @@ export async function deregister (session: Session, worker: string): Promise<str
 
 /** Only ever raised: a mark whose answer was lost may be sent again. */
 export async function markStarted (session: Session, { worker, claim }: Token, started: number): Promise<void> {
-  await session.write('mark tasks as started', `UPDATE ${session.tables.claims} SET started = ? WHERE worker = ? AND claim = ? AND started < ?`, [started, worker, claim, started])
+  await session.write('mark tasks as started', `UPDATE ${session.tables.claims} SET started = ? WHERE worker = ? AND claim = ? AND started < ?`, [started, worker, claim, started], { plan: 'once' })
 }
 
 /** Store progress, guarded by the token. */
