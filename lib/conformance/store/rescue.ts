@@ -68,6 +68,7 @@ export const rescueChapter: Chapter = (test) => {
     const third = await bench.worker()
     assert.deepEqual(await third.claim(), [])
     assert.deepEqual((await bench.store.lanes({ backend: BACKEND })).lanes, [])
+    assert.equal((await bench.store.stats(BACKEND)).queues['default']?.ready, 1, 'it is READY, and counted so')
     const [again] = await third.claim({ quarantined: true })
     assert.deepEqual([again?.id, again?.deaths, again?.attempts], [row.id, 2, 3])
     await third.release(again!)

@@ -16,15 +16,17 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
     WHERE c.backend = ? GROUP BY r.queue`, [backend])).map(({ queue, running }) => [queue as string, Number(running)]))
   const failed = await countFailed(session, backend)
   const paused = new Set((await session.read('read the queues', `SELECT name FROM ${tables.queues} WHERE backend = ? AND paused_at IS NOT NULL`, [backend])).map(({ name }) => name as string))
+  const quarantined = await countQuarantined(session, backend)
   let exact = failed.exact
   const queues: Record<string, QueueStats> = Object.create(null)
-  for (const queue of new Set([...names, ...running.keys(), ...failed.counts.keys(), ...paused])) {
+  for (const queue of new Set([...names, ...running.keys(), ...failed.counts.keys(), ...paused, ...quarantined.keys()])) {
     const ready = await countReady(session, backend, queue, '<=')
     const deferred = await countReady(session, backend, queue, '>')
     exact &&= ready.exact && deferred.exact
+    const apart = quarantined.get(queue)
     queues[queue] = {
-      ready: ready.count,
-      deferred: deferred.count,
+      ready: ready.count + (apart?.ready ?? 0),
+      deferred: deferred.count + (apart?.deferred ?? 0),
       running: running.get(queue) ?? 0,
       failed: failed.counts.get(queue) ?? 0,
       oldestReadyMs: await oldestReady(session, backend, queue),
@@ -44,6 +46,16 @@ async function countReady (session: Session, backend: string, queue: string, sid
   const { dialect, tables } = session
   const rows = `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
   return await count(session, rows, [backend, queue])
+}
+
+/** READY rows that only a worker with a process to spare may take: few, in an index of their own. */
+async function countQuarantined (session: Session, backend: string): Promise<Map<string, { ready: number, deferred: number }>> {
+  const { dialect, tables } = session
+  const records = await session.read('count quarantined tasks', `
+    SELECT s.queue, sum(s.ready) AS ready, count(*) - sum(s.ready) AS deferred FROM (
+      SELECT r.queue, CASE WHEN r.due <= ${dialect.now} THEN 1 ELSE 0 END AS ready FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND r.quarantined LIMIT ?
+    ) AS s GROUP BY s.queue`, [backend, STATS_EXACT_ROWS_MAX])
+  return new Map(records.map(({ queue, ready, deferred }) => [queue as string, { ready: Number(ready), deferred: Number(deferred) }]))
 }
 
 /** Exactly as far as the limit; beyond it by the planner's estimate, or where the database has none, to the end. */
