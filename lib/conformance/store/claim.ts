@@ -40,6 +40,13 @@ export const claimChapter: Chapter = (test) => {
     for (const row of [deferred, unknown] as Row[]) assert.equal((await bench.get(row.id)).status, 'READY')
   })
 
+  test('a claim that finds its lanes by itself finds them however many there are', async (bench) => {
+    const rows = await bench.insert(...Array.from({ length: 501 }, (_, number) => ({ queue: `q${number}` })))
+    const worker = await bench.worker()
+    const claimed = await worker.claimAny({ limit: 3 })
+    assert.deepEqual(ids(claimed), ids(rows.slice(0, 3)))
+  })
+
   test('a claim that finds its lanes by itself keeps to its queues, and out of paused ones', async (bench) => {
     const worker = await bench.worker()
     const [a, b, c] = await bench.insert({ queue: 'a' }, { queue: 'b' }, { queue: 'c' })

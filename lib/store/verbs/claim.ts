@@ -5,6 +5,7 @@ import type { Tables } from '../tables.js'
 import { laneCtes, lanes as lanesOf } from './lanes.js'
 import { errorsOf, moment, workerIdsOf } from '../row.js'
 
+const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
 const START = -1 // before every `due` and every identity
 
 /**
@@ -79,6 +80,8 @@ async function dueLanes (session: Session, { backend, quarantined = false }: Cla
   const found = await lanesOf(session, backend, quarantined)
   return found.lanes
     .filter(({ queue, due }) => due <= found.now && (only === null || only.includes(queue)) && !except.includes(queue))
+    .sort((a, b) => b.priority - a.priority || a.due - b.due)
+    .slice(0, LANES_MAX)
     .map(({ queue, priority }) => ({ queue, priority, after: null }))
 }
 
