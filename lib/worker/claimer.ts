@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimedRow, ClaimRequest, Cursor, LaneHead, Store } from '../store/store.js'
-import { LANES_FRESH_FACTOR, LANES_FRESH_MS } from '../core/limits.js'
+import { LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS } from '../core/limits.js'
 import type { Claim } from './ledger.js'
 import type { Outage } from './outage.js'
 import { jittered } from './pause.js'
@@ -142,7 +142,7 @@ export class Claimer {
     const readAt = performance.now()
     const heads = lanes.filter(({ queue }) => this.#takes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
     // Behind an old snapshot this look crawls over dead rows: it is to take a small share of the time, however long it takes.
-    return { heads, quarantined, now, readAt, until: readAt + Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began)) }
+    return { heads, quarantined, now, readAt, until: readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began))) }
   }
 
   /** From the highest priority down; lanes of equal priority in one claim, which merges them. */

@@ -74,9 +74,22 @@ t.test('enqueued gives what a Dummy backend holds, and what a request collected 
   t.same((await enqueued(app)).map(({ args }) => args), [['from a request'], ['by itself']])
 })
 
-t.test('drain is refused where there is nothing for a worker to do, and enqueued where nothing is kept', async (t) => {
+t.test('drain has nothing left to do where tasks run inside of their enqueue, and waits for what a request collected', async (t) => {
+  const ran: string[] = []
+  const note = task('note', async (text: string) => { ran.push(text) })
+  const app = Fastify()
+  t.after(async () => { await app.close() })
+  await app.register(fastifyTasks, { env: false, tasks: [note], backends: { default: { backend: 'immediate' } } })
+  app.get('/', async (request) => request.tasks.enqueue(note, 'from a request').id)
+  await app.inject('/')
+  await drain(app)
+  t.same(ran, ['from a request'])
+})
+
+t.test('drain is refused where no worker runs what is kept, and enqueued where nothing is kept', async (t) => {
+  const dummy = await build(t, [], { backend: 'dummy' })
+  await t.rejects(drain(dummy), { code: 'FST_TASKS_INVALID_OPTION' })
   const app = await build(t, [], { backend: 'immediate' })
-  await t.rejects(drain(app), { code: 'FST_TASKS_INVALID_OPTION' })
   await t.rejects(enqueued(app), { code: 'FST_TASKS_UNSUPPORTED' })
   await t.rejects(enqueued(app, { backend: 'nowhere' }), { code: 'FST_TASKS_INVALID_BACKEND' })
 })
