@@ -5,7 +5,7 @@ import { Codec } from './codec.js'
 import { committed } from './commit.js'
 import type { BackendControl, BackendHealth, BackendStats, ListRequest, ResultPage, ResultSelection } from './control.js'
 import { DatabaseControl, isId } from './database-control.js'
-import { checkQueueLimits } from './database-queues.js'
+import { checkQueueLimits, limitsOf } from './database-queues.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { waitByWatching, type Watched } from './watch.js'
@@ -14,7 +14,7 @@ import { hostOf } from '../core/host.js'
 import { createTaskResult, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
 import { openTransaction, uniqueKeyOf } from '../run/open-transaction.js'
-import { openStore, type InsertedRow, type KnexStore, type NewRow, type Row, type StoreConfig, type WriteTransaction } from '../store/index.js'
+import { openStore, type ClaimLimits, type InsertedRow, type KnexStore, type NewRow, type Row, type StoreConfig, type WriteTransaction } from '../store/index.js'
 
 /** Of `url` and `knex` exactly one is given. */
 export interface DatabaseConfig extends BackendConfig<RunOptions>, Pick<StoreConfig, 'url' | 'knex' | 'schema' | 'tablePrefix'> {}
@@ -32,6 +32,9 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   override readonly supportsRetry = true
   override readonly supportsTimeout = true
   override readonly supportsUnique = true
+  override readonly supportsConcurrency = true
+  override readonly supportsRateLimit = true
+  override readonly supportsIsolation = true
   override readonly supportsTags = true
   override readonly supportsTransaction = true
   override readonly announcesEnqueues = true
@@ -42,6 +45,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   readonly #codec: Codec
   readonly #control: DatabaseControl
   readonly #coalescer: Coalescer
+  /** What a queue allows across all workers. */
+  readonly queueLimits: ReadonlyMap<string, ClaimLimits>
   readonly #maxReady: ReadonlyMap<string, number>
   readonly #templates = new WeakMap<AnyTask, RowTemplate>()
   readonly #source: ResultSource
@@ -57,7 +62,9 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     super(config)
     const { alias, url, knex, schema, tablePrefix } = config
     this.defaults = checkRunOptions(alias, config.options)
-    this.#maxReady = checkQueueLimits(alias, this.queues)
+    const { maxReady, claim } = checkQueueLimits(alias, this.queues)
+    this.#maxReady = maxReady
+    this.queueLimits = claim
     this.store = openStore({ url, knex, schema, tablePrefix, migrate: this.defaults.migrate })
     this.#codec = new Codec(this.defaults.serializer, { maxBytes: this.defaults.maxResultBytes, maxDepth: this.defaults.maxDepth })
     this.#coalescer = new Coalescer(async (rows) => await this.store.insert(rows))
@@ -184,7 +191,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   }
 
   #templateOf (task: AnyTask): RowTemplate {
-    const { priority, queueName, runAfter, tags, uniqueKey, uniqueFor, onConflict } = optionsOf(task)
+    const options = optionsOf(task)
+    const { priority, queueName, runAfter, tags, uniqueKey, uniqueFor, onConflict } = options
     const definition = this.app.tasks.task(task.name) ?? task
     return {
       backend: this.alias,
@@ -196,7 +204,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
       options: encodeRules(task, definition),
       tags,
       unique: uniqueKey === null ? null : { key: uniqueKey, scope: uniqueFor, onConflict },
-      maxReady: this.#maxReady.get(queueName) ?? null
+      maxReady: this.#maxReady.get(queueName) ?? null,
+      limits: limitsOf(task, options, this.queueLimits)
     }
   }
 
@@ -237,8 +246,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
 }
 
 // Field by field: a spread costs several times as much, and this is done for each enqueue.
-function rowOf ({ backend, task, queue, priority, runAfter, delay, options, tags, unique, maxReady }: RowTemplate, id: string, args: string): NewRow {
-  return { id, backend, task, queue, priority, runAfter, delay, args, options, tags, unique, maxReady }
+function rowOf ({ backend, task, queue, priority, runAfter, delay, options, tags, unique, maxReady, limits = null }: RowTemplate, id: string, args: string): NewRow {
+  return { id, backend, task, queue, priority, runAfter, delay, args, options, tags, unique, maxReady, limits }
 }
 
 function transactionOf (alias: string, requests: readonly EnqueueRequest[]): Knex.Transaction | null {

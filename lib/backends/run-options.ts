@@ -2,7 +2,7 @@ import type { Duration, RetryOptions } from '../core/task.js'
 import { checkRetry, type CheckedRetry } from '../core/task-options.js'
 import { durationToMs, DURATION_RULE } from '../core/duration.js'
 import { INVALID_CONFIG } from '../core/errors.js'
-import { ARGUMENT_BYTES_MAX, CRASH_BUDGET, DEPTH_MAX, RESULT_BYTES_MAX, TIMEOUT_GRACE_MS } from '../core/limits.js'
+import { ARGUMENT_BYTES_MAX, CRASH_BUDGET, DEPTH_MAX, PRUNE_FAILED_MIN_AGE_MS, PRUNE_MIN_AGE_MS, RESULT_BYTES_MAX, TIMEOUT_GRACE_MS } from '../core/limits.js'
 
 /** How values are kept, in place of JSON: other formats, encryption. It is given only what the JSON gate lets through. */
 export interface Serializer {
@@ -27,12 +27,24 @@ export interface RunOptions {
   maxResultBytes?: number | undefined
   /** Nested arrays and objects in one value. Default: 64. */
   maxDepth?: number | undefined
+  /**
+   * Database: how long a worker leaves finished results before it deletes them: one duration for all, or by status;
+   * `null` keeps them. Default: 14 days, FAILED ones 30.
+   */
+  retention?: Duration | null | { successful?: Duration | null | undefined, failed?: Duration | null | undefined, cancelled?: Duration | null | undefined } | undefined
   /** For tasks that do not say it themselves. Default: no retries. */
   retry?: number | RetryOptions | undefined
   /** For tasks that do not say it themselves. Default: none. */
   timeout?: Duration | null | undefined
   /** What an aborted attempt gets to settle. Default: 5 s. */
   timeoutGrace?: Duration | undefined
+}
+
+/** Milliseconds that a finished result is kept, by its status; null for ever. */
+export interface Retention {
+  readonly successful: number | null
+  readonly failed: number | null
+  readonly cancelled: number | null
 }
 
 /** As above, checked; durations in milliseconds. */
@@ -43,6 +55,7 @@ export interface CheckedRunOptions {
   readonly maxArgumentBytes: number
   readonly maxResultBytes: number
   readonly maxDepth: number
+  readonly retention: Retention
   readonly retry: CheckedRetry | undefined
   readonly timeout: number | null
   readonly timeoutGrace: number
@@ -73,13 +86,29 @@ export function checkRunOptions (alias: string, options: RunOptions = {}): Check
     maxArgumentBytes: count('maxArgumentBytes', ARGUMENT_BYTES_MAX, VALUE_BYTES_MAX),
     maxResultBytes: count('maxResultBytes', RESULT_BYTES_MAX, VALUE_BYTES_MAX),
     maxDepth: count('maxDepth', DEPTH_MAX, VALUE_DEPTH_MAX),
+    retention: checkRetention(options.retention, refuse),
     retry: retry === undefined ? undefined : checkRetry(retry, refuse),
     timeout: ms,
     timeoutGrace: duration('timeoutGrace', timeoutGrace)
   })
 }
 
-const FIELDS: ReadonlySet<string> = new Set<keyof RunOptions>(['migrate', 'crashBudget', 'serializer', 'maxArgumentBytes', 'maxResultBytes', 'maxDepth', 'retry', 'timeout', 'timeoutGrace'])
+const FIELDS: ReadonlySet<string> = new Set<keyof RunOptions>(['migrate', 'crashBudget', 'serializer', 'maxArgumentBytes', 'maxResultBytes', 'maxDepth', 'retention', 'retry', 'timeout', 'timeoutGrace'])
+
+const RETENTION: Retention = Object.freeze({ successful: PRUNE_MIN_AGE_MS, failed: PRUNE_FAILED_MIN_AGE_MS, cancelled: PRUNE_MIN_AGE_MS })
+
+function checkRetention (given: RunOptions['retention'], refuse: (field: string, rule: string) => never): Retention {
+  if (given === undefined) return RETENTION
+  const age = (field: string, value: unknown): number | null => value === null ? null : durationToMs(value) ?? refuse(field, `${DURATION_RULE}, or must be null, which keeps them`)
+  if (typeof given !== 'object' || given === null) {
+    const all = age('retention', given)
+    return Object.freeze({ successful: all, failed: all, cancelled: all })
+  }
+  const unknown = Object.keys(given).find((status) => !Object.hasOwn(RETENTION, status))
+  if (unknown !== undefined) refuse(`retention.${unknown}`, 'is no status that ends; these are: successful, failed, cancelled')
+  const of = (status: keyof Retention): number | null => given[status] === undefined ? RETENTION[status] : age(`retention.${status}`, given[status])
+  return Object.freeze({ successful: of('successful'), failed: of('failed'), cancelled: of('cancelled') })
+}
 
 function isSerializer (value: unknown): boolean {
   const { encode, decode } = (value ?? {}) as Partial<Serializer>

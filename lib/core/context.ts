@@ -26,3 +26,9 @@ export interface TaskContext {
    */
   transaction<T> (fn: (trx: Knex.Transaction) => Promise<T>): Promise<T>
 }
+
+/**
+ * What an isolated task gets, in its thread: no app, no transaction, and a result without verbs. Its signal is never
+ * aborted, since a thread is killed.
+ */
+export interface IsolatedContext extends Omit<TaskContext, 'app' | 'transaction'> {}

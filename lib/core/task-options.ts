@@ -26,8 +26,17 @@ export interface CheckedOptions {
   readonly tags: readonly string[]
   readonly onSuccess: AnyTask | null
   readonly onFailure: AnyTask | null
-  readonly isolation: Readonly<{ module: string, export: string }> | null
+  readonly isolation: CheckedIsolation | null
   readonly transaction: Knex.Transaction | null
+}
+
+/** What runs in a thread in place of the handler. */
+export interface CheckedIsolation {
+  /** URL of a file. */
+  readonly module: string
+  readonly export: string
+  /** MB of heap; undefined for the default. */
+  readonly memoryLimit: number | undefined
 }
 
 /** A retry rule with its defaults filled in; delays in milliseconds. */
@@ -98,9 +107,14 @@ const CHECKS: Record<keyof CheckedOptions, Check> = {
   onFailure: callback('onFailure'),
   isolation: (value, refuse) => {
     if (value === null) return null
-    const { module, export: name } = (isObject(value) ? value : {}) as { module?: unknown, export?: unknown }
-    if (typeof module !== 'string' || typeof name !== 'string') refuse('isolation', 'must be { module: import.meta.url, export: name }')
-    return Object.freeze({ module, export: name })
+    const { module, export: name, memoryLimit, ...others } = (isObject(value) ? value : {}) as Record<string, unknown>
+    if (typeof module !== 'string' || typeof name !== 'string' || name === '') refuse('isolation', 'must be { module: import.meta.url, export: name }')
+    if (!URL.canParse(module as string) || new URL(module as string).protocol !== 'file:') refuse('isolation.module', 'must be the URL of a file, such as import.meta.url')
+    const [unknown] = Object.keys(others)
+    if (unknown !== undefined) refuse(`isolation.${unknown}`, 'is not an option; there are module, export and memoryLimit')
+    const min = limits.ISOLATION_MEMORY_MIN_MB
+    if (memoryLimit !== undefined && (!isCount(memoryLimit) || (memoryLimit as number) < min)) refuse('isolation.memoryLimit', `must be a whole number of megabytes from ${min}`)
+    return Object.freeze({ module, export: name, memoryLimit })
   },
   transaction: (value, refuse) => value === null || isTransaction(value) ? value : refuse('transaction', 'must be a Knex transaction')
 }

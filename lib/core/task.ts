@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import type { TaskContext } from './context.js'
+import type { IsolatedContext, TaskContext } from './context.js'
 import type { TaskResult } from './result.js'
 import { INVALID_TASK, NOT_REGISTERED, AMBIGUOUS_APP } from './errors.js'
 import { checkDefinition, checkOverrides, type CheckedOptions } from './task-options.js'
@@ -55,13 +55,27 @@ export interface UsingOptions {
   transaction?: Knex.Transaction | null | undefined
 }
 
+/** Where the function of an isolated task is: a thread imports it. */
+export interface IsolationOptions {
+  /** URL of the module's file: `import.meta.url`. */
+  module: string
+  /** The name of its export. */
+  export: string
+  /** Megabytes of heap, at least 16. Default: 512. */
+  memoryLimit?: number | undefined
+}
+
+/** A schema that carries the type of what it describes, as those of TypeBox do. */
+export interface TypedSchema { static: unknown[] }
+
 /** What a definition may say. `runAfter` and `transaction` belong to one enqueue and are refused here. */
 export interface TaskOptions extends Omit<UsingOptions, 'runAfter' | 'transaction'> {
   /** The handler's first parameter is a {@link TaskContext}, which its callers do not enqueue. */
   takesContext?: boolean | undefined
-  /** JSON Schema of the array of arguments. */
+  /** JSON Schema of the array of arguments; a TypeBox tuple types the handler, too. */
   schema?: object | undefined
-  isolation?: { module: string, export: string } | undefined
+  /** Run the export of a module in a worker thread in place of the handler; killed on timeout and cancellation. */
+  isolation?: IsolationOptions | undefined
 }
 
 type Handler<Args extends unknown[], Return> = (...args: Args) => Return
@@ -137,6 +151,9 @@ const kTask = Symbol.for('fastify-tasks.task')
  * ```
  */
 export function task<Args extends unknown[], Return> (name: string, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
+export function task<Schema extends TypedSchema, Return> (name: string, options: Omit<TaskOptions, 'schema'> & { schema: Schema, takesContext: true }, handler: (context: TaskContext, ...args: Schema['static']) => Return): Task<Schema['static'], Return, (context: TaskContext, ...args: Schema['static']) => Return>
+export function task<Schema extends TypedSchema, Return> (name: string, options: Omit<TaskOptions, 'schema'> & { schema: Schema, takesContext?: false | undefined }, handler: (...args: Schema['static']) => Return): Task<Schema['static'], Return, Handler<Schema['static'], Return>>
+export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true, isolation: IsolationOptions }, handler: (context: IsolatedContext, ...args: Args) => Return): Task<Args, Return, (context: IsolatedContext, ...args: Args) => Return>
 export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true }, handler: (context: TaskContext, ...args: Args) => Return): Task<Args, Return, (context: TaskContext, ...args: Args) => Return>
 export function task<Args extends unknown[], Return> (name: string, options: (TaskOptions & { takesContext?: false | undefined }) | undefined, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
 export function task (name: string, ...rest: unknown[]): AnyTask {

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Knex } from 'knex'
 import type { AnyTask } from '../core/task.js'
 import type { TaskResult } from '../core/result.js'
+import type { ContextVerbs } from './context.js'
 import type { Outcome, AbortCause } from './outcome.js'
 
 /** One attempt to be run: everything it needs, nothing it could write with. */
@@ -28,6 +29,8 @@ export interface AttemptRequest {
    * FST_TASKS_CLAIM_LOST where the token no longer holds.
    */
   readonly transaction?: <T>(fn: (trx: Knex.Transaction) => Promise<T>, encode: (value: T) => Promise<string>) => Promise<T>
+  /** Runs the task somewhere else than here; absent: its function is called. */
+  readonly isolated?: (request: AttemptRequest, verbs: Pick<ContextVerbs, 'progress' | 'signal'>) => Promise<unknown>
 }
 
 /** An attempt under way. */

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { AttemptRequest, RunningAttempt } from './attempt.js'
 import type { AbortCause, Outcome } from './outcome.js'
-import { ATTEMPT_ENDED, CANCELLED, LEASE_LOST, SHUTDOWN, TIMEOUT, UNSUPPORTED } from '../core/errors.js'
+import { ATTEMPT_ENDED, CANCELLED, INVALID_RESULT, LEASE_LOST, SHUTDOWN, TIMEOUT, UNSUPPORTED } from '../core/errors.js'
 import { briefFailure, describeFailure } from '../core/failure.js'
 import { isFatal } from '../core/retry.js'
 import { after } from '../core/timer.js'
@@ -121,7 +121,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     const { task, args } = this.#request
     let returned: unknown
     try {
-      returned = task.takesContext ? task.func(createContext(this.#request, this), ...args) : task.func(...args)
+      const { isolated } = this.#request
+      if (isolated !== undefined) returned = isolated(this.#request, this)
+      else returned = task.takesContext ? task.func(createContext(this.#request, this), ...args) : task.func(...args)
       if ((typeof returned === 'object' && returned !== null) || typeof returned === 'function') {
         // Also for what is no promise of ours: resolve() takes any thenable, once, and catches what it throws.
         Promise.resolve(returned).then((value) => { this.#returned(value) }, (error: unknown) => { this.#threw(error) })
@@ -163,7 +165,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
       const { log, taskResult, attempt } = this.#request
       log.warn({ ...logFields(taskResult, attempt), ...briefFailure(error) }, 'task threw after context.transaction() had ended it; it stays SUCCESSFUL')
     } else if (!this.#ended) {
-      this.#end(this.#cause === null ? this.#failed(error, error === this.#refused || isFatal(error)) : this.#aborted(this.#cause))
+      this.#end(this.#cause === null ? this.#failed(error, error === this.#refused || isFatal(error) || (this.#request.isolated !== undefined && error instanceof INVALID_RESULT)) : this.#aborted(this.#cause))
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import type {
-  ClaimedRow, ClaimRequest, Ending, FinishedRow, InsertedRow, LaneHead, ListFilter, Listener, NewRow, PruneRequest, Renewal,
+  ClaimedRow, ClaimRequest, Ending, FinishedRow, InsertedRow, Lanes, LimitedClaim, LimitedClaimRequest, LimitedHeads, ListFilter,
+  Listener, NewRow, PruneRequest, Renewal,
   Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
 } from './store.js'
 import type { StoreConfig } from './config.js'
@@ -17,6 +18,8 @@ import * as control from './verbs/control.js'
 import * as endings from './verbs/finish.js'
 import * as inserts from './verbs/insert.js'
 import * as laneVerbs from './verbs/lanes.js'
+import * as limitedClaims from './verbs/limited-claim.js'
+import * as limited from './verbs/limited-heads.js'
 import * as pruning from './verbs/prune.js'
 import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
@@ -124,6 +127,7 @@ export class KnexStore implements Store {
   async cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
     const outcome = await control.cancel(this.#session, selection)
     await this.#ended(outcome.cancelled.map(({ id }) => id))
+    if (outcome.cancelled.length > 0) this.#wake.stored() // a retry that waited may have held a concurrency key
     return outcome
   }
 
@@ -156,18 +160,25 @@ export class KnexStore implements Store {
     if (released.length > 0) this.#wake.stored()
   }
 
-  async lanes ({ backend, quarantined = false }: { backend: string, quarantined?: boolean }): Promise<{ lanes: LaneHead[], now: number }> {
+  async lanes ({ backend, quarantined = false }: { backend: string, quarantined?: boolean }): Promise<Lanes> {
     return await laneVerbs.lanes(this.#session, backend, quarantined)
   }
 
   async claim (request: ClaimRequest): Promise<ClaimedRow[]> { return await claims.claim(this.#session, request) }
+  async limitedHeads (request: { backend: string, tasks: readonly string[], quarantined?: boolean, after: string | null }): Promise<LimitedHeads> {
+    return await limited.limitedHeads(this.#session, request)
+  }
+
+  async claimLimited (request: LimitedClaimRequest): Promise<LimitedClaim> { return await limitedClaims.claimLimited(this.#session, request) }
+  async limitQueues (backend: string, queues: readonly string[]): Promise<number> { return await limited.limitQueues(this.#session, backend, queues) }
+
   async markStarted (token: Token, started: number): Promise<void> { await workers.markStarted(this.#session, token, started) }
 
   async finish (worker: string, rows: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
     const finished = await endings.finish(this.#session, worker, rows, ended)
     this.#wake.ended()
-    // A retry without delay is due at once, for whichever worker is free.
-    if (rows.some(({ status }) => status === 'READY')) this.#wake.stored()
+    // A retry without delay is due at once, for whichever worker is free; so may be what a limit held back.
+    if (finished.some(({ limited }) => limited) || rows.some(({ status }) => status === 'READY')) this.#wake.stored()
     return finished
   }
 

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { TaskResultStatus } from '../core/status.js'
+import type { RateRule } from '../core/rate.js'
 import type { StoreConfig } from './config.js'
 
 /**
@@ -81,13 +82,25 @@ export interface Store {
 
   // --- the life of a claim ---
   /** The lanes (queue and priority) of a backend that hold claimable rows, paused queues left out, and when each is due. */
-  lanes (request: { backend: string, quarantined?: boolean }): Promise<{ lanes: LaneHead[], now: number }>
+  lanes (request: { backend: string, quarantined?: boolean }): Promise<Lanes>
   /**
    * Take up to `limit` due rows of the lanes, in the order of the contract: READY becomes RUNNING, the attempt is
    * charged, the token is (worker, claim). Nothing where the worker's lease has run out. The first `start` of the rows
    * are marked as started; see `markStarted`.
    */
   claim (request: ClaimRequest): Promise<ClaimedRow[]>
+  /**
+   * READY rows that have a limit (see `RowLimits`) are in no lane. These are the groups of them that may have room:
+   * rows of one group share their queue and all of their limits.
+   */
+  limitedHeads (request: { backend: string, tasks: readonly string[], quarantined?: boolean, after: string | null }): Promise<LimitedHeads>
+  /**
+   * As `claim`, for the rows of groups that `limitedHeads` named, as far as their limits have room: never more than a
+   * key or a queue allows at a time, or a rate within its time, however many workers claim at once. All rows are started.
+   */
+  claimLimited (request: LimitedClaimRequest): Promise<LimitedClaim>
+  /** Put ready rows of these queues, which have limits, out of their lanes; at most a thousand a call. Answers how many. */
+  limitQueues (backend: string, queues: readonly string[]): Promise<number>
   /** The first `started` rows of a claim may have been started: if the worker dies, they are charged and the others are not. */
   markStarted (token: Token, started: number): Promise<void>
   /** Write endings and retries, guarded by the token. Answers one entry for each that was accepted. `ended`: claims with no row left. */
@@ -133,6 +146,17 @@ export interface NewRow {
   readonly unique: UniqueRule | null
   /** Refuse (QUEUE_FULL) where the queue holds this many READY rows. */
   readonly maxReady: number | null
+  /** Limits that a claim of the row must keep; without any (absent, null) the row is in a lane. */
+  readonly limits?: RowLimits | null
+}
+
+/** Both null: it is in a queue that has limits, and has none of its own. */
+export interface RowLimits {
+  /** Concurrency key; null for none. */
+  readonly key: string | null
+  /** Rows of the key that may run at a time; under a key of 1 a waiting retry keeps the others waiting, too. */
+  readonly concurrency: number
+  readonly rate: Readonly<RateRule & { name: string }> | null
 }
 
 export interface UniqueRule {
@@ -221,10 +245,12 @@ export interface QueueStats {
 
 export interface PruneRequest {
   readonly backend: string
-  /** Delete rows that ended at least this long ago. */
-  readonly minAgeMs: number
+  /** Delete rows that ended at least this long ago; null for none of them. */
+  readonly minAgeMs: number | null
   /** The same for FAILED ones. */
-  readonly failedMinAgeMs: number
+  readonly failedMinAgeMs: number | null
+  /** The same for CANCELLED ones; absent: as minAgeMs. */
+  readonly cancelledMinAgeMs?: number | null
   readonly queues?: readonly string[]
   readonly limit: number
 }
@@ -278,6 +304,57 @@ export interface LaneHead {
   readonly due: number
 }
 
+export interface Lanes {
+  readonly lanes: LaneHead[]
+  readonly now: number
+  /** There are rows that have limits. */
+  readonly limited?: boolean
+}
+
+export interface LimitedHeads {
+  readonly heads: LimitedHead[]
+  readonly now: number
+  /** When the next deferred row is due, epoch ms; null for none. */
+  readonly nextDue: number | null
+  /** Where to go on; null where all groups were seen. */
+  readonly end: string | null
+}
+
+/** The first due row of a group. */
+export interface LimitedHead {
+  readonly group: string
+  readonly queue: string
+  readonly priority: number
+  readonly due: number
+  readonly limits: RowLimits
+  /** Rows that hold the concurrency key, and how many of these are retries that are due. */
+  readonly held: number
+  readonly returning: number
+}
+
+export interface LimitedClaimRequest extends Token {
+  readonly backend: string
+  readonly heads: readonly LimitedHead[]
+  /** Rows before this place of the order only; null for all. */
+  readonly before: { readonly priority: number, readonly due: number } | null
+  readonly limit: number
+  readonly tasks: readonly string[]
+  readonly quarantined?: boolean
+  /** Limits of queues, across all workers. */
+  readonly queues: ReadonlyMap<string, ClaimLimits>
+}
+
+export interface ClaimLimits {
+  readonly concurrency: number | null
+  readonly rate: RateRule | null
+}
+
+export interface LimitedClaim {
+  readonly rows: ClaimedRow[]
+  /** Milliseconds until there may be more, for a rate or because somebody else was claiming; null where an event will say. */
+  readonly nextIn: number | null
+}
+
 export interface ClaimRequest extends Token {
   readonly backend: string
   /** Or all lanes of these queues, found by the claim itself: one round trip for a worker that was idle. */
@@ -291,6 +368,8 @@ export interface ClaimRequest extends Token {
 
 export interface ClaimedRow extends Row {
   readonly claim: number
+  /** It has limits: its end may let others through. */
+  readonly limited?: boolean
   readonly cursor: Cursor
 }
 
@@ -308,6 +387,8 @@ export interface FinishedRow {
   /** When it ended; for a retry, when it is due. */
   readonly at: number
   readonly runAfter: number | null
+  /** It has limits: its end may let others through. */
+  readonly limited?: boolean
 }
 
 export interface Rescued {

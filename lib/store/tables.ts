@@ -12,6 +12,7 @@ export interface Tables {
   readonly cancels: string
   readonly waits: string
   readonly tags: string
+  readonly limits: string
   readonly meta: string
   /** Unquoted, for Knex's migrator. */
   readonly migrations: string
@@ -38,6 +39,7 @@ export function tableNames (schema: string | undefined, prefix: string = TABLE_P
     cancels: table('cancels'),
     waits: table('waits'),
     tags: table('tags'),
+    limits: table('limits'),
     meta: table('meta'),
     migrations: `${prefix}migrations`,
     index: (name: string) => `"${prefix}${name}"`

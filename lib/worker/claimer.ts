@@ -1,7 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimedRow, ClaimRequest, Cursor, LaneHead, Store } from '../store/store.js'
-import { LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS } from '../core/limits.js'
+import type { ClaimedRow, ClaimLimits, ClaimRequest, Cursor, LaneHead, Store } from '../store/store.js'
+import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS } from '../core/limits.js'
 import type { Claim } from './ledger.js'
+import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
 import { jittered } from './pause.js'
 import type { Session } from './session.js'
@@ -17,6 +18,8 @@ export interface ClaimerSettings {
   readonly backend: string
   readonly queueName: readonly string[] | null
   readonly excludeQueues: readonly string[]
+  /** Queues with limits across all workers. */
+  readonly queueLimits?: ReadonlyMap<string, ClaimLimits>
   /** Milliseconds between two looks when nothing wakes the worker. */
   readonly interval: number
   /** Take quarantined rows, and no others. */
@@ -43,10 +46,13 @@ const LANES_MAX = 200 // in one claim; SQLite takes 500 terms in a compound SELE
 export class Claimer {
   readonly #settings: ClaimerSettings
   readonly #cursors = new Map<string, Cursor>()
+  readonly #limited: Limited
   /** Of what a claim that began before this number grew has seen, nothing counts. */
   #generation = 0
   /** As read last, while claims from them are full and it is not long ago. */
   #lanes: KnownLanes | null = null
+  /** What the last look found of rows that have limits. */
+  #limits: LimitedLook | null = null
   /** The last look found nothing at all. */
   #idle = false
   /** Something suggested that there are rows, and not just the poll. */
@@ -61,6 +67,8 @@ export class Claimer {
 
   constructor (settings: ClaimerSettings) {
     this.#settings = settings
+    const { store, backend, tasks, queueLimits = new Map() } = settings
+    this.#limited = new Limited({ store, backend, tasks, queues: queueLimits, takes: (queue) => this.#takes(queue) })
   }
 
   /** Something suggests that there are rows. */
@@ -106,31 +114,33 @@ export class Claimer {
   async #run (session: Session, room: Room): Promise<void> {
     const { outage, interval, onDry } = this.#settings
     try {
-      const { claimed, nextDue } = await this.#look(session, room)
+      const { claimed, nextDue, pressing } = await this.#look(session, room)
       outage.over(CLAIMING)
       if (claimed >= room.limit) return
       this.#dry = true
       this.#wakeIn(Math.min(jittered(interval), nextDue))
-      onDry(claimed)
+      if (!pressing) onDry(claimed)
     } catch (error) {
       this.#waiting = true
       this.#wakeIn(outage.failed(error, CLAIMING))
     }
   }
 
-  async #look (session: Session, room: Room): Promise<{ claimed: number, nextDue: number }> {
+  async #look (session: Session, room: Room): Promise<{ claimed: number, nextDue: number, pressing: boolean }> {
     // An idle worker that is woken asks for whatever there is, in one round trip.
     let claimed = this.#woken && this.#idle ? await this.#claimAny(session, room) : 0
     this.#woken = false
     if (claimed < room.limit && this.#lanes !== null) claimed += await this.#claimDown(session, this.#lanes, less(room, claimed))
-    if (claimed >= room.limit) return { claimed, nextDue: Infinity }
+    if (claimed >= room.limit) return { claimed, nextDue: Infinity, pressing: false }
     const generation = this.#generation
     const lanes = await this.#readLanes()
     claimed += await this.#claimDown(session, lanes, less(room, claimed))
     this.#lanes = claimed >= room.limit && generation === this.#generation ? lanes : null
-    this.#idle = claimed === 0
+    this.#idle = claimed === 0 && !lanes.limited
     const now = clockOf(lanes)
-    return { claimed, nextDue: Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now)) }
+    const { nextIn, pressingIn } = this.#limits ?? { nextIn: Infinity, pressingIn: Infinity }
+    const nextDue = Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now), nextIn)
+    return { claimed, nextDue, pressing: pressingIn <= BATCH_RATE_WAIT_MS }
   }
 
   /** The lanes that there are, highest priority first; good for a while, as long as claims from them are full. */
@@ -138,24 +148,31 @@ export class Claimer {
     const { store, backend } = this.#settings
     const quarantined = this.#settings.quarantined()
     const began = performance.now()
-    const { lanes, now } = await store.lanes({ backend, quarantined })
+    const { lanes, now, limited = false } = await store.lanes({ backend, quarantined })
     const readAt = performance.now()
-    const heads = lanes.filter(({ queue }) => this.#takes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
+    const taken = lanes.filter(({ queue }) => this.#takes(queue))
+    const late = this.#limited.limitedQueues(taken.map(({ queue }) => queue))
+    if (late.length > 0) await store.limitQueues(backend, late)
+    const heads = taken.filter(({ queue }) => !late.includes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
     // Behind an old snapshot this look crawls over dead rows: it is to take a small share of the time, however long it takes.
-    return { heads, quarantined, now, readAt, until: readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began))) }
+    return { heads, limited: limited || late.length > 0, quarantined, now, readAt, until: readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began))) }
   }
 
   /** From the highest priority down; lanes of equal priority in one claim, which merges them. */
   async #claimDown (session: Session, lanes: KnownLanes, room: Room): Promise<number> {
     const now = clockOf(lanes)
     const due = lanes.heads.filter((lane) => lane.due <= now)
+    const look = this.#limits = lanes.limited ? await this.#limited.look(session, lanes.quarantined) : null
     let claimed = 0
     for (let first = 0; first < due.length && claimed < room.limit;) {
       const { priority } = due[first] as LaneHead
       const group = due.filter((lane) => lane.priority === priority)
+      if (look !== null) claimed += await this.#claimLimited(session, look, { priority, due: Math.min(...group.map((lane) => lane.due)) }, room.start - claimed)
+      if (claimed >= room.limit) break
       claimed += await this.#claimGroup(session, group, less(room, claimed), lanes.quarantined)
       first += group.length
     }
+    if (look !== null) claimed += await this.#claimLimited(session, look, null, room.start - claimed)
     if (performance.now() >= lanes.until) this.#lanes = null
     return claimed
   }
@@ -188,7 +205,7 @@ export class Claimer {
 
   async #claimAny (session: Session, room: Room): Promise<number> {
     const { queueName, excludeQueues, quarantined } = this.#settings
-    return (await this.#claim(session, { only: queueName, except: excludeQueues }, room, quarantined())).length
+    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, quarantined())).length
   }
 
   async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, quarantined: boolean): Promise<readonly ClaimedRow[]> {
@@ -205,6 +222,22 @@ export class Claimer {
     if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
     else session.ledger.lost(number)
     return rows
+  }
+
+  /** Rows with limits are never claimed ahead: what is buffered would count against them. */
+  async #claimLimited (session: Session, look: LimitedLook, before: { priority: number, due: number } | null, limit: number): Promise<number> {
+    if (this.#stopped || session.lost || limit < 1 || look.headsBefore(before).length === 0) return 0
+    const number = session.ledger.ask()
+    let rows: ClaimedRow[]
+    try {
+      rows = await look.claim(number, before, limit)
+    } catch (error) {
+      session.ledger.lost(number)
+      throw error
+    }
+    if (rows.length > 0) this.#settings.onRows(session, session.ledger.arrived(number, rows.length, rows.length), rows)
+    else session.ledger.lost(number)
+    return rows.length
   }
 
   #takes (queue: string): boolean {
@@ -225,6 +258,8 @@ export class Claimer {
 
 interface KnownLanes {
   readonly heads: readonly LaneHead[]
+  /** There are rows that have limits. */
+  readonly limited: boolean
   readonly quarantined: boolean
   /** The database's clock at `readAt`. */
   readonly now: number

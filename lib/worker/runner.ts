@@ -1,8 +1,9 @@
 import type { TaskError, ResultFields } from '../core/result.js'
-import type { AnyTask } from '../core/task.js'
+import { optionsOf, type AnyTask } from '../core/task.js'
 import type { ClaimedRow, Ending, FinishedRow, StoredError } from '../store/store.js'
 import type { AbortCause, Outcome } from '../run/outcome.js'
 import type { RunningAttempt } from '../run/attempt.js'
+import type { Isolation } from '../run/isolated.js'
 import type { TasksHost } from '../core/host.js'
 import { fieldsOf } from '../backends/codec.js'
 import type { DatabaseBackend } from '../backends/database.js'
@@ -39,6 +40,8 @@ export interface RunnerSettings {
   readonly host: TasksHost
   readonly backend: DatabaseBackend
   readonly pace: Pace
+  /** Made when it is first asked for. */
+  readonly isolation: () => Promise<Isolation>
   /** The attempt has settled: its slot is free. */
   readonly onFree: (run: Run) => void
   /** The attempt has an outcome, and goes on running all the same. */
@@ -89,6 +92,7 @@ export class Runner {
     const { timeout, timeoutGrace } = backend.rulesOf(task, row)
     host.events.emit('onStarted', result)
     if (timeout !== null) this.#watch(run, task, timeout, timeoutGrace) // before it runs: it may block at once
+    const { isolation } = optionsOf(task)
     run.attempt = runAttempt({
       app: host.app,
       task,
@@ -102,7 +106,8 @@ export class Runner {
       maxDepth: backend.maxDepth,
       encode: backend.encode,
       progress: async (text) => { await this.#progress(run, text) },
-      transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode)
+      transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode),
+      ...(isolation !== null && { isolated: async (request, verbs) => await (await this.#settings.isolation()).run(request, isolation, verbs) })
     })
     void run.attempt.outcome.then((outcome) => { this.#ended(run, task, fields, outcome) })
   }

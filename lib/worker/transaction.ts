@@ -22,6 +22,7 @@ export async function commitWith<T> (store: Store, worker: string, row: ClaimedR
       if (!held) throw new CLAIM_LOST(row.id)
       committing = true
       await write.commit()
+      if (row.limited === true) store.committed() // its limits may have room now
       return value
     } catch (error) {
       if (!committing) await write.rollback().catch(() => {}) // a lost connection has rolled back by itself

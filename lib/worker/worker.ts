@@ -5,6 +5,7 @@ import type { Listener } from '../store/store.js'
 import { WORKER_RUNNING } from '../core/errors.js'
 import { BUFFER_ROWS_MAX, PRUNE_INTERVAL_MS } from '../core/limits.js'
 import { databaseBackend } from './backend.js'
+import type { Isolation } from '../run/isolated.js'
 import { Claimer, type Room } from './claimer.js'
 import { Loop } from './loop.js'
 import type { CheckedWorkerOptions } from './options.js'
@@ -58,7 +59,11 @@ export class Worker {
   #finished: Promise<EndReason> | null = null
   #end: (reason: EndReason) => void = () => {}
   #ending: EndReason | null = null
+  /** Loaded by the first task that asks for it. */
+  #isolation: Promise<Isolation> | null = null
   #progressed = false
+  /** An attempt has ended that had limits: they may have room now. */
+  #limitFreed = false
   /** Grows with whatever could have made rows ready; the last look saw it at `#lookedAt`, with nothing under way. */
   #activity = 0
   #lookedAt = -1
@@ -72,13 +77,14 @@ export class Worker {
     const { store, alias } = this.#backend
     const outage = this.#outage = new Outage(this.#log)
     const pace = new Pace(options.concurrency)
-    const runner = new Runner({ host, backend: this.#backend, pace, onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
+    const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
     this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage })
     this.#quarantine = new Quarantine({ ...options, store, backend: alias, role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
     this.#claimer = new Claimer({
       ...options,
       store,
       backend: alias,
+      queueLimits: this.#backend.queueLimits,
       outage,
       log: this.#log,
       quarantined: () => role.quarantined || this.#quarantine.alone,
@@ -92,7 +98,7 @@ export class Worker {
       onDry: () => { void this.#onDry() }
     })
     this.#rescuer = new Rescuer(host, this.#backend)
-    const pruner = new Pruner(store, alias, this.#log)
+    const pruner = new Pruner(store, alias, this.#backend.defaults.retention, this.#log)
     const onError = (error: unknown): void => { outage.failed(error, SWEEPING) }
     this.#loops = [
       new Loop({ every: options.sweep, onError, run: async () => { await this.#sweep() } }),
@@ -170,7 +176,7 @@ export class Worker {
       graceMs: this.#options.shutdownGrace,
       now: this.#now.signal
     })
-    await Promise.all([...loops, this.#listener?.close()])
+    await Promise.all([...loops, this.#listener?.close(), this.#isolation?.then(async (isolation) => { await isolation.close() })])
     this.#log.info({ worker: this.id, reason, attempts: this.#slots.started }, 'worker stopped')
     this.#session = null
   }
@@ -250,6 +256,7 @@ export class Worker {
 
   #onFree (run: Run): void {
     this.#activity += 1
+    if (run.row.limited === true) this.#limitFreed = true
     this.#slots.free(run)
     this.#slots.pump()
     this.#claimer.look()
@@ -264,7 +271,9 @@ export class Worker {
       this.#role.onProgress()
     }
     this.#slots.pump()
-    if (this.#options.batch && this.#isIdle()) this.#claimer.wake()
+    const freed = this.#limitFreed
+    this.#limitFreed = false
+    if (freed || (this.#options.batch && this.#isIdle())) this.#claimer.wake()
     else this.#claimer.look()
     this.#checkEnd()
   }

@@ -79,6 +79,8 @@ t.test('a loop runs again after a failure, and stop() waits for the turn under w
   t.equal(turns, after)
 })
 
+const RETENTION = { successful: 1_000, failed: null, cancelled: 1_000 }
+
 t.test('old results are pruned in batches until none is left, or the worker stops', async (t) => {
   const { log } = fakeLog()
   let left = 2_500
@@ -91,11 +93,11 @@ t.test('old results are pruned in batches until none is left, or the worker stop
       return { deleted, more: left > 0 }
     }
   })
-  t.equal(await new Pruner(store, 'default', log).runOnce(new AbortController().signal), 2_500)
+  t.equal(await new Pruner(store, 'default', RETENTION, log).runOnce(new AbortController().signal), 2_500)
   t.same(limits, [1_000, 1_000, 1_000])
   left = 2_500
   const stopped = AbortSignal.abort()
-  t.equal(await new Pruner(store, 'default', log).runOnce(stopped), 0)
+  t.equal(await new Pruner(store, 'default', RETENTION, log).runOnce(stopped), 0)
 })
 
 t.test('settledWithin tells whether a promise came in time', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { eventually } from '../eventually.js'
-import type { ClaimedRow, Ending, FinishedRow, NewRow, Row, StoredError, Store } from '../../store/store.js'
+import type { ClaimedRow, ClaimLimits, Ending, FinishedRow, LimitedClaim, NewRow, Row, StoredError, Store } from '../../store/store.js'
 import { TaskResultStatus } from '../../core/status.js'
 
 /** Fresh tables, and ways to look at them. */
@@ -113,6 +113,12 @@ export class TestWorker {
     })
   }
 
+  /** Claim rows that have limits, as far as these have room. */
+  async claimLimited ({ limit = 100, quarantined = false, queues = new Map<string, ClaimLimits>() }: { limit?: number, quarantined?: boolean, queues?: ReadonlyMap<string, ClaimLimits> } = {}): Promise<LimitedClaim> {
+    const { heads } = await this.store.limitedHeads({ backend: this.backend, tasks: this.tasks, quarantined, after: null })
+    return await this.store.claimLimited({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, heads, before: null, limit, tasks: this.tasks, quarantined, queues })
+  }
+
   /** Claim from whatever lanes there are, as an idle worker does. */
   async claimAny ({ limit = 100, only = null, except = [] }: { limit?: number, only?: readonly string[] | null, except?: readonly string[] } = {}): Promise<ClaimedRow[]> {
     return await this.store.claim({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, lanes: { only, except }, limit, start: limit, tasks: this.tasks })
@@ -150,6 +156,7 @@ export function newRow (row: Partial<NewRow> = {}): NewRow {
     tags: [],
     unique: null,
     maxReady: null,
+    limits: null,
     ...row
   }
 }

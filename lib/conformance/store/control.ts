@@ -164,6 +164,8 @@ const prune: Chapter = (test) => {
     assert.equal((await bench.store.prune({ backend: BACKEND, minAgeMs: hour, failedMinAgeMs: hour, limit: 100 })).deleted, 0)
     assert.equal((await bench.store.prune({ backend: BACKEND, minAgeMs: 0, failedMinAgeMs: hour, limit: 100 })).deleted, 1)
     assert.equal((await bench.get(failed.id)).status, 'FAILED')
+    assert.equal((await bench.store.prune({ backend: BACKEND, minAgeMs: null, failedMinAgeMs: null, limit: 100 })).deleted, 0)
+    assert.equal((await bench.store.prune({ backend: BACKEND, minAgeMs: 0, failedMinAgeMs: null, cancelledMinAgeMs: null, limit: 100 })).deleted, 0)
     assert.equal((await bench.store.prune({ backend: BACKEND, minAgeMs: hour, failedMinAgeMs: 0, limit: 100 })).deleted, 1)
   })
 

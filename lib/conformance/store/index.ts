@@ -4,6 +4,8 @@ import { claimChapter } from './claim.js'
 import { controlChapter } from './control.js'
 import { finishChapter } from './finish.js'
 import { insertChapter } from './insert.js'
+import { limitedChapter } from './limited.js'
+import { rateChapter } from './rate.js'
 import { readChapter } from './read.js'
 import { rescueChapter } from './rescue.js'
 import { transactionChapter } from './transaction.js'
@@ -35,7 +37,7 @@ export interface StoreSuite {
  */
 export function testStore ({ name = '', test, open }: StoreSuite): void {
   const declare = testFunction(test, name)
-  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, transactionChapter, readChapter]
+  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, limitedChapter, rateChapter, transactionChapter, readChapter]
   for (const chapter of chapters) {
     chapter((title, body) => {
       declare(title, async () => {

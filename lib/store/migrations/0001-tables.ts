@@ -21,8 +21,8 @@ export async function up (knex: Knex, tables: Tables, dialect: Dialect): Promise
 }
 
 export async function down (knex: Knex, tables: Tables, _dialect: Dialect): Promise<void> {
-  const { tags, waits, cancels, queues, claims, workers, results, meta } = tables
-  for (const table of [tags, waits, cancels, queues, claims, workers, results, meta]) await knex.raw(`DROP TABLE IF EXISTS ${table}`)
+  const { limits, tags, waits, cancels, queues, claims, workers, results, meta } = tables
+  for (const table of [limits, tags, waits, cancels, queues, claims, workers, results, meta]) await knex.raw(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function indexes ({ results, tags, index }: Tables): string[] {
@@ -30,11 +30,13 @@ function indexes ({ results, tags, index }: Tables): string[] {
     // The claim index: its order is the order of the contract.
     `CREATE INDEX ${index('results_claim')} ON ${results} (backend, queue, priority DESC, due, seq) WHERE claimable AND NOT quarantined`,
     `CREATE INDEX ${index('results_quarantine')} ON ${results} (backend, queue, priority DESC, due, seq) WHERE claimable AND quarantined`,
-    `CREATE INDEX ${index('results_parked')} ON ${results} (backend, parked, task) WHERE parked IS NOT NULL`,
+    `CREATE INDEX ${index('results_parked')} ON ${results} (backend, parked, queue, due) WHERE parked IS NOT NULL`,
     `CREATE INDEX ${index('results_failed')} ON ${results} (backend, id, queue) WHERE failed_at IS NOT NULL`,
     `CREATE INDEX ${index('results_cancelled')} ON ${results} (backend, id) WHERE cancel_at IS NOT NULL`,
     `CREATE UNIQUE INDEX ${index('results_unique')} ON ${results} (backend, task, unique_key) WHERE unique_key IS NOT NULL`,
-    `CREATE INDEX ${index('results_concurrency')} ON ${results} (backend, concurrency_key, priority DESC, due, seq) WHERE concurrency_key IS NOT NULL`,
+    // Rows that a limit holds back, and those that hold a concurrency key: apart, so that no other row pays for them.
+    `CREATE INDEX ${index('results_limited')} ON ${results} (backend, waiting, priority DESC, due, seq) WHERE waiting IS NOT NULL`,
+    `CREATE INDEX ${index('results_holds')} ON ${results} (backend, concurrency_key) WHERE holds`,
     `CREATE INDEX ${index('tags_id')} ON ${tags} (id)`
   ]
 }
@@ -80,7 +82,11 @@ const POSTGRES = {
       unique_ready boolean,
       unique_until bigint,
       concurrency_key text,
-      concurrency_limit int
+      concurrency_limit int,
+      holds boolean,
+      limit_group text,
+      waiting text,
+      limits text
     )`,
     `CREATE TABLE ${t.workers} (
       id text PRIMARY KEY,
@@ -97,6 +103,7 @@ const POSTGRES = {
     `CREATE TABLE ${t.cancels} (worker text NOT NULL, id uuid NOT NULL, PRIMARY KEY (worker, id))`,
     `CREATE TABLE ${t.waits} (id uuid PRIMARY KEY, until bigint NOT NULL)`,
     `CREATE TABLE ${t.tags} (tag text NOT NULL, id uuid NOT NULL, PRIMARY KEY (tag, id))`,
+    `CREATE TABLE ${t.limits} (backend text NOT NULL, name text NOT NULL, starts text NOT NULL, until bigint NOT NULL, PRIMARY KEY (backend, name))`,
     `CREATE TABLE ${t.meta} (name text PRIMARY KEY, value text NOT NULL)`
   ]
 }
@@ -137,7 +144,11 @@ const SQLITE = {
       unique_ready INTEGER,
       unique_until INTEGER,
       concurrency_key TEXT,
-      concurrency_limit INTEGER
+      concurrency_limit INTEGER,
+      holds INTEGER,
+      limit_group TEXT,
+      waiting TEXT,
+      limits TEXT
     )`,
     `CREATE TABLE ${t.workers} (
       id TEXT PRIMARY KEY,
@@ -154,6 +165,7 @@ const SQLITE = {
     `CREATE TABLE ${t.cancels} (worker TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (worker, id)) WITHOUT ROWID`,
     `CREATE TABLE ${t.waits} (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID`,
     `CREATE TABLE ${t.tags} (tag TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tag, id)) WITHOUT ROWID`,
+    `CREATE TABLE ${t.limits} (backend TEXT NOT NULL, name TEXT NOT NULL, starts TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (backend, name)) WITHOUT ROWID`,
     `CREATE TABLE ${t.meta} (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`
   ]
 }

@@ -22,12 +22,12 @@ export async function claim (session: Session, request: ClaimRequest): Promise<C
 }
 
 // What a claim does not know already. The order is that of toClaimed.
-const CLAIMED = [
+export const CLAIMED = [
   'id', 'task', 'queue', 'priority', 'args', 'options', 'run_after', 'due', 'seq', 'enqueued_at', 'started_at',
   'last_attempted_at', 'attempts', 'prior_attempts', 'deaths', 'worker_ids', 'errors', 'progress'
 ] as const
 
-function toClaimed (tuple: unknown[], { backend, worker, claim }: ClaimRequest): ClaimedRow {
+export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {
   const [id, task, queue, priority, args, options, runAfter, due, seq, enqueuedAt, startedAt, lastAttemptedAt, attempts, priorAttempts, deaths, history, errors, progress] = tuple
   return {
     id: id as string,
@@ -57,7 +57,7 @@ function toClaimed (tuple: unknown[], { backend, worker, claim }: ClaimRequest):
 }
 
 // RETURNING promises no order: by priority, due and identity.
-function inOrder (tuples: unknown[][]): unknown[][] {
+export function inOrder (tuples: unknown[][]): unknown[][] {
   return tuples.sort((a, b) => (b[3] as number) - (a[3] as number) || Number(a[7]) - Number(b[7]) || Number(a[8]) - Number(b[8]))
 }
 
@@ -88,7 +88,7 @@ async function dueLanes (session: Session, { backend, quarantined = false }: Cla
 type Statement = [sql: string, bindings: unknown[]]
 
 // What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
-function changes (dialect: Dialect): string {
+export function changes (dialect: Dialect): string {
   return `status = 'RUNNING', claimable = ${literal(dialect, false)}, attempts = r.attempts + 1,
     started_at = coalesce(r.started_at, n.at), last_attempted_at = n.at,
     worker_ids = CASE WHEN r.worker IS NULL THEN r.worker_ids WHEN r.worker_ids IS NULL THEN '["' || r.worker || '"]'
@@ -164,7 +164,7 @@ function updateOnly (session: Session, request: ClaimRequest, lanes: readonly La
   return [sql, [worker, claim, ...bindings, limit, worker]]
 }
 
-function batchOf ({ tables }: Session, { worker, claim, backend, start }: ClaimRequest, ids: unknown[]): Statement {
+export function batchOf ({ tables }: Session, { worker, claim, backend, start }: Pick<ClaimRequest, 'worker' | 'claim' | 'backend' | 'start'>, ids: unknown[]): Statement {
   return [`INSERT INTO ${tables.claims} (worker, claim, backend, started, ids) VALUES (?, ?, ?, ?, ?)`, [worker, claim, backend, start, JSON.stringify(ids)]]
 }
 

@@ -1,6 +1,7 @@
 import type { Row, Selection } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { returned, toRow } from '../row.js'
+import { putBack } from './guarded.js'
 import { isId } from './read.js'
 
 // Rows of one statement, so that a cancel of a million holds no lock for long.
@@ -43,7 +44,8 @@ function cancelling ({ dialect, tables }: Session, condition: string): string {
   const ready = "r.status = 'READY'"
   return `
     UPDATE ${tables.results} AS r SET status = CASE WHEN ${ready} THEN 'CANCELLED' ELSE r.status END,
-      claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = NULL, cancel_at = coalesce(r.cancel_at, n.at),
+      claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = NULL, waiting = NULL, cancel_at = coalesce(r.cancel_at, n.at),
+      holds = CASE WHEN ${ready} THEN NULL ELSE r.holds END,
       finished_at = CASE WHEN ${ready} THEN n.at ELSE r.finished_at END,
       unique_key = CASE WHEN ${ready} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END
     FROM (SELECT ${dialect.now} AS at) AS n
@@ -89,7 +91,7 @@ export async function requeue (session: Session, selection: Selection): Promise<
   for (const status of ['FAILED', 'CANCELLED'] as const) {
     for await (const selected of batches(session, selection, status)) {
       const { rows } = await session.write('put tasks back', `
-        UPDATE ${tables.results} AS r SET status = 'READY', claimable = ${dialect.name === 'postgres' ? 'true' : '1'},
+        UPDATE ${tables.results} AS r SET status = 'READY', ${putBack('true')}, holds = NULL,
           quarantined = ${dialect.name === 'postgres' ? 'false' : '0'}, due = n.at, run_after = NULL, prior_attempts = r.attempts, deaths = 0, finished_at = NULL,
           failed_at = NULL, cancel_at = NULL, return_value = NULL, progress = NULL
         FROM (SELECT ${dialect.now} AS at) AS n

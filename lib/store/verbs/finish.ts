@@ -3,11 +3,11 @@ import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
 import { moment } from '../row.js'
 import { forgetCancels } from './cancels.js'
-import { guardedUpdate, lockRows } from './guarded.js'
+import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { notifyEnded } from './waits.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
-const FINISHED = ['id', 'status', 'finished_at', 'run_after'] as const // the order of toFinished
+const FINISHED = ['id', 'status', 'finished_at', 'run_after', 'limit_group'] as const // the order of toFinished
 
 /**
  * Write endings and retries, each guarded by its token, many in one statement. A result whose cancellation was asked
@@ -67,7 +67,8 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
   const retried = `(i.status = 'READY' AND NOT (${cancelled}))`
   const set = `
     status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE i.status END,
-    claimable = ${retried},
+    ${putBack(retried)},
+    holds = CASE WHEN ${retried} AND r.concurrency_limit = 1 THEN r.holds ELSE NULL END,
     due = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.due END,
     run_after = CASE WHEN ${retried} THEN n.at + i.delay ELSE r.run_after END,
     finished_at = CASE WHEN ${retried} THEN NULL ELSE n.at END,
@@ -126,11 +127,12 @@ function values (ending: Ending): unknown[] {
   ]
 }
 
-function toFinished ([id, status, finishedAt, runAfter]: unknown[]): FinishedRow {
+function toFinished ([id, status, finishedAt, runAfter, limitGroup]: unknown[]): FinishedRow {
   return {
     id: id as string,
     status: status as TaskResultStatus,
     at: Number(finishedAt ?? runAfter),
-    runAfter: moment(runAfter)
+    runAfter: moment(runAfter),
+    ...(typeof limitGroup === 'string' && { limited: true })
   }
 }

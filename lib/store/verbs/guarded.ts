@@ -27,6 +27,13 @@ export function guardedUpdate (session: Session, { source, set, returning, tuple
     WHERE r.ctid = ANY (ARRAY(SELECT place FROM held)) AND ${guard} ${tail}`
 }
 
+/** What makes a row claimable where a condition holds: one that a limit holds back waits for that instead. */
+export function putBack (condition: string): string {
+  return `claimable = (${condition}) AND r.limit_group IS NULL,
+    parked = CASE WHEN (${condition}) AND r.limit_group IS NOT NULL THEN 'limit' ELSE NULL END,
+    waiting = CASE WHEN ${condition} THEN r.limit_group ELSE NULL END`
+}
+
 /**
  * Wait for whoever is changing these rows, and keep them as they are then until the transaction ends: the next statement
  * sees them so. In the order of their ids, so that two who lock some of the same rows do not deadlock. Where there is one

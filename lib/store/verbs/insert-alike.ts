@@ -2,10 +2,10 @@ import type { NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { newlyStored } from './insert-statement.js'
 
-/** True for rows that differ in nothing but id and arguments: one task, enqueued again and again. */
+/** True for rows without limits that differ in nothing but id and arguments: one task, enqueued again and again. */
 export function areAlike (rows: readonly NewRow[]): boolean {
   const [first] = rows as [NewRow, ...NewRow[]]
-  return rows.every((row) => row.unique === null && row.tags.length === 0 && row.task === first.task && row.queue === first.queue &&
+  return rows.every((row) => row.unique === null && (row.limits ?? null) === null && row.tags.length === 0 && row.task === first.task && row.queue === first.queue &&
     row.priority === first.priority && row.runAfter === first.runAfter && row.delay === first.delay &&
     row.options === first.options && row.backend === first.backend)
 }

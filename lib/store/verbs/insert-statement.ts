@@ -1,12 +1,14 @@
 import type { NewRow, Row } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
 import type { Send, Session } from '../session.js'
+import { encodeLimits, groupOf } from '../limits.js'
 import { moment } from '../row.js'
 
 const INPUT = [
   ['id', 'uuid'], ['backend', 'text'], ['task', 'text'], ['queue', 'text'], ['priority', 'int'],
   ['run_after', 'bigint'], ['delay', 'bigint'], ['args', 'text'], ['options', 'text'],
-  ['unique_key', 'text'], ['unique_ready', 'boolean'], ['unique_ms', 'bigint']
+  ['unique_key', 'text'], ['unique_ready', 'boolean'], ['unique_ms', 'bigint'],
+  ['concurrency_key', 'text'], ['concurrency_limit', 'int'], ['limit_group', 'text'], ['limits', 'text']
 ] as const
 
 /** The statement that inserts one row or many; `RETURNING` says what the database decided. */
@@ -16,10 +18,11 @@ export function insertSql (session: Session, source: RowSource): string {
   const after = 'coalesce(i.run_after, n.at + i.delay)'
   return `
     INSERT INTO ${tables.results} (id, backend, task, queue, priority, run_after, due, enqueued_at, args, options,
-      unique_key, unique_ready, unique_until, status, claimable)
+      unique_key, unique_ready, unique_until, concurrency_key, concurrency_limit, limit_group, limits, parked, waiting, status, claimable)
     SELECT i.id, i.backend, i.task, i.queue, i.priority, ${after},
       CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END, n.at, i.args, i.options,
-      i.unique_key, i.unique_ready, n.at + i.unique_ms, 'READY', true
+      i.unique_key, i.unique_ready, n.at + i.unique_ms,
+      i.concurrency_key, i.concurrency_limit, i.limit_group, i.limits, CASE WHEN i.limit_group IS NULL THEN NULL ELSE 'limit' END, i.limit_group, 'READY', i.limit_group IS NULL
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${at} AS at) AS n
     WHERE true
     ORDER BY i.ord
@@ -33,12 +36,17 @@ export function insertSource (session: Session): RowSource {
 
 /** In the order of `INPUT`. */
 export function insertValues (row: NewRow): unknown[] {
-  const { unique } = row
+  const { unique, limits } = row
+  const limited = limits !== null && limits !== undefined
   return [
     row.id, row.backend, row.task, row.queue, row.priority, row.runAfter, row.delay, row.args, row.options,
     unique === null ? null : unique.key,
     unique === null ? null : unique.scope === 'ready',
-    unique !== null && typeof unique.scope === 'number' ? unique.scope : null
+    unique !== null && typeof unique.scope === 'number' ? unique.scope : null,
+    limited ? limits.key : null,
+    limited && limits.key !== null ? limits.concurrency : null,
+    limited ? groupOf(row.queue, limits) : null,
+    limited ? encodeLimits(limits) : null
   ]
 }
 

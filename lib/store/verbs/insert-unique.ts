@@ -63,7 +63,10 @@ async function replace (session: Session, row: NewRow, id: string, run: Send): P
   const [record] = await run(`
     UPDATE ${tables.results} AS r SET args = i.args, options = i.options, queue = i.queue, priority = i.priority,
       run_after = ${after}, due = CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END,
-      unique_ready = i.unique_ready, unique_until = n.at + i.unique_ms
+      unique_ready = i.unique_ready, unique_until = n.at + i.unique_ms,
+      holds = CASE WHEN r.concurrency_key = i.concurrency_key THEN r.holds ELSE NULL END,
+      concurrency_key = i.concurrency_key, concurrency_limit = i.concurrency_limit, limit_group = i.limit_group, limits = i.limits,
+      claimable = i.limit_group IS NULL, parked = CASE WHEN i.limit_group IS NULL THEN NULL ELSE 'limit' END, waiting = i.limit_group
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = ? AND r.status = 'READY'
     RETURNING ${returned(dialect)}`, [...source.bind([insertValues(row)]), id])

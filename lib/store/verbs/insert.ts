@@ -82,8 +82,10 @@ async function refuseFull (session: Session, rows: readonly NewRow[], transactio
   }
   for (const { backend, queue, max, coming } of limited.values()) {
     // Never counts further than the limit: the index is read, at most `max` entries of it.
-    const sql = `SELECT count(*) AS ready FROM (SELECT 1 FROM ${session.tables.results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS found`
-    const bindings = [backend, queue, max]
+    const { results } = session.tables
+    const sql = `SELECT (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS free)
+      + (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND parked = 'limit' AND queue = ? LIMIT ?) AS limited) AS ready`
+    const bindings = [backend, queue, max, backend, queue, max]
     const [record] = transaction === null
       ? (await session.write('count ready tasks', sql, bindings)).rows
       : await session.within('count ready tasks', transaction, async (run) => await run(sql, bindings))

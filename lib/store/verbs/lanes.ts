@@ -1,24 +1,25 @@
-import type { LaneHead } from '../store.js'
+import type { Lanes } from '../store.js'
 import type { Session } from '../session.js'
 
 /**
  * The lanes that hold claimable rows, and when the first of each is due. An index skip scan: the cost is a few index
  * look-ups a lane, whatever number of rows the lanes hold.
  */
-export async function lanes (session: Session, backend: string, quarantined: boolean): Promise<{ lanes: LaneHead[], now: number }> {
+export async function lanes (session: Session, backend: string, quarantined: boolean): Promise<Lanes> {
   const { tables, dialect } = session
   const { scope, ctes, bindings } = laneCtes(session, backend, quarantined)
   // The outer row stands even where there is no lane, so that the database's clock always comes back.
   const records = await session.read('look for ready tasks', `
     WITH RECURSIVE ${ctes}
-    SELECT n.at AS now, l.queue, l.priority,
+    SELECT n.at AS now, n.limited, l.queue, l.priority,
       (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due
-    FROM (SELECT ${dialect.now} AS at) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
+    FROM (SELECT ${dialect.now} AS at, EXISTS (SELECT 1 FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit') AS limited) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`,
-  [...bindings, backend, backend], { plan: 'once' })
+  [...bindings, backend, backend, backend], { plan: 'once' })
   const heads = records.filter(({ due }) => due !== null)
   return {
     now: Number(records[0]?.['now']),
+    limited: Boolean(records[0]?.['limited']),
     lanes: heads.map(({ queue, priority, due }) => ({ queue: queue as string, priority: Number(priority), due: Number(due) }))
   }
 }

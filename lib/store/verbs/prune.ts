@@ -6,6 +6,7 @@ const CLOCK_SKEW_MS = 24 * 3_600_000
 
 /** Delete finished rows, oldest first, one batch. */
 export async function prune (session: Session, request: PruneRequest): Promise<{ deleted: number, more: boolean }> {
+  if (agesOf(request).length === 0) return { deleted: 0, more: false }
   const { dialect, tables } = session
   const now = await clock(session)
   const [condition, bindings] = prunable(session, request, now)
@@ -14,6 +15,7 @@ export async function prune (session: Session, request: PruneRequest): Promise<{
       DELETE FROM ${tables.results} WHERE id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} ORDER BY r.id LIMIT ? ${dialect.skipLocked})
       RETURNING id`, [...bindings, request.limit])
     if (gone.length > 0) await run(`DELETE FROM ${tables.tags} WHERE ${dialect.isIn('id', 'uuid')}`, [dialect.list(gone.map(({ id }) => id))])
+    await run(`DELETE FROM ${tables.limits} WHERE backend = ? AND until <= ?`, [request.backend, now])
     return gone.length
   })
   return { deleted: value, more: value === request.limit }
@@ -21,6 +23,7 @@ export async function prune (session: Session, request: PruneRequest): Promise<{
 
 /** How many rows a prune would delete. */
 export async function countPrunable (session: Session, request: Omit<PruneRequest, 'limit'>): Promise<number> {
+  if (agesOf(request).length === 0) return 0
   const [condition, bindings] = prunable(session, request, await clock(session))
   const [record] = await session.read('count prunable results', `SELECT count(*) AS found FROM ${session.tables.results} r WHERE ${condition}`, bindings)
   return Number(record?.['found'])
@@ -34,15 +37,19 @@ async function clock (session: Session): Promise<number> {
 // Bounded by id, which is in order of time, so that a prune never reads the rows that are too young. No index on
 // finished_at: each finish would have to write to it.
 function prunable ({ dialect }: Session, request: Omit<PruneRequest, 'limit'>, now: number): [string, unknown[]] {
-  const { backend, minAgeMs, failedMinAgeMs, queues } = request
-  const youngest = now - Math.min(minAgeMs, failedMinAgeMs) + CLOCK_SKEW_MS
-  const conditions = [
-    'r.backend = ? AND r.id < ?',
-    "((r.status IN ('SUCCESSFUL', 'CANCELLED') AND r.finished_at <= ?) OR (r.status = 'FAILED' AND r.finished_at <= ?))"
-  ]
-  const bindings: unknown[] = [backend, firstIdOf(youngest), now - minAgeMs, now - failedMinAgeMs]
+  const { backend, queues } = request
+  const ages = agesOf(request)
+  const youngest = now - Math.min(...ages.map(([, age]) => age)) + CLOCK_SKEW_MS
+  const conditions = ['r.backend = ? AND r.id < ?', `(${ages.map(([status]) => `(r.status = '${status}' AND r.finished_at <= ?)`).join(' OR ')})`]
+  const bindings: unknown[] = [backend, firstIdOf(youngest), ...ages.map(([, age]) => now - age)]
   if (queues !== undefined) { conditions.push(dialect.isIn('r.queue', 'text')); bindings.push(dialect.list(queues)) }
   return [conditions.join(' AND '), bindings]
+}
+
+/** The statuses that are pruned at all, and from which age on. */
+function agesOf ({ minAgeMs, failedMinAgeMs, cancelledMinAgeMs = minAgeMs }: Omit<PruneRequest, 'limit'>): Array<[status: string, age: number]> {
+  const ages: Array<[string, number | null]> = [['SUCCESSFUL', minAgeMs], ['FAILED', failedMinAgeMs], ['CANCELLED', cancelledMinAgeMs]]
+  return ages.filter((entry): entry is [string, number] => entry[1] !== null)
 }
 
 /** The lowest UUIDv7 of a moment (RFC 9562, 5.7: 48 bits of epoch milliseconds first). */

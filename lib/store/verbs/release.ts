@@ -2,7 +2,7 @@ import type { Run, Session } from '../session.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { returned } from '../row.js'
 import { endClaims } from './finish.js'
-import { guardedUpdate, lockRows } from './guarded.js'
+import { guardedUpdate, lockRows, putBack } from './guarded.js'
 
 /**
  * What handing a row back changes: READY and due as before, the attempt given back. A row that was to be cancelled ends
@@ -12,7 +12,8 @@ export function handBack (dialect: Dialect): string {
   const cancelled = 'r.cancel_at IS NOT NULL'
   const none = dialect.name === 'postgres' ? 'NULL::bigint' : 'NULL'
   return `status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE 'READY' END,
-    claimable = NOT (${cancelled}),
+    ${putBack(`NOT (${cancelled})`)},
+    holds = CASE WHEN NOT (${cancelled}) AND r.concurrency_limit = 1 AND r.attempts - 1 > r.prior_attempts THEN r.holds ELSE NULL END,
     attempts = r.attempts - 1,
     finished_at = CASE WHEN ${cancelled} THEN n.at ELSE ${none} END,
     started_at = CASE WHEN r.attempts = 1 THEN ${none} ELSE r.started_at END,

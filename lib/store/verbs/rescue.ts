@@ -3,7 +3,7 @@ import type { Run, Session } from '../session.js'
 import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { QUARANTINE_DEATHS } from '../../core/limits.js'
-import { guardedUpdate, lockRows } from './guarded.js'
+import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { handBack } from './release.js'
 
 /**
@@ -71,7 +71,8 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
   ])
   const set = `
     status = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${spent} THEN 'FAILED' ELSE 'READY' END,
-    claimable = ${ready},
+    ${putBack(ready)},
+    holds = CASE WHEN ${ready} AND r.concurrency_limit = 1 THEN r.holds ELSE NULL END,
     quarantined = r.deaths + 1 >= ${QUARANTINE_DEATHS},
     deaths = r.deaths + 1,
     finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,

@@ -44,8 +44,10 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
 
 async function countReady (session: Session, backend: string, queue: string, side: '<=' | '>'): Promise<Counted> {
   const { dialect, tables } = session
-  const rows = `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
-  return await count(session, rows, [backend, queue])
+  const scope = (condition: string): string => `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND ${condition} AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
+  const free = await count(session, scope('r.claimable'), [backend, queue])
+  const limited = await count(session, scope("r.parked = 'limit'"), [backend, queue])
+  return { count: free.count + limited.count, exact: free.exact && limited.exact }
 }
 
 /** READY rows that only a worker with a process to spare may take: few, in an index of their own. */
@@ -96,9 +98,11 @@ async function oldestReady (session: Session, backend: string, queue: string): P
     )
     SELECT ${dialect.now} - min((SELECT min(r.due) FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.priority = lane.priority)) AS age
     FROM lane WHERE lane.priority IS NOT NULL`, [backend, queue, backend, queue, backend, queue])
-  const age = record?.['age']
+  const [limited] = await session.read('read the oldest ready task', `
+    SELECT ${dialect.now} - min(r.due) AS age FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit' AND NOT r.quarantined AND r.queue = ?`, [backend, queue])
   // Negative: all of it is deferred.
-  return age === null || age === undefined || Number(age) < 0 ? null : Number(age)
+  const ages = [record, limited].flatMap((found) => found?.['age'] === null || found?.['age'] === undefined ? [] : [Number(found['age'])]).filter((age) => age >= 0)
+  return ages.length === 0 ? null : Math.max(...ages)
 }
 
 async function liveWorkers (session: Session, backend: string): Promise<Array<Stats['workers'][number] & { tasks: string[] }>> {
@@ -113,6 +117,12 @@ async function unknownTasks (session: Session, backend: string, known: ReadonlyS
   const records = await session.read('look for unknown tasks', `
     SELECT s.task, count(*) AS ready FROM (
       SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND NOT r.quarantined AND r.due <= ${dialect.now} LIMIT ?
-    ) AS s GROUP BY s.task ORDER BY s.task`, [backend, STATS_EXACT_ROWS_MAX])
-  return records.filter(({ task }) => !known.has(task as string)).map(({ task, ready }) => ({ name: task as string, ready: Number(ready) }))
+    ) AS s GROUP BY s.task
+    UNION ALL
+    SELECT s.task, count(*) AS ready FROM (
+      SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit' AND NOT r.quarantined AND r.due <= ${dialect.now} LIMIT ?
+    ) AS s GROUP BY s.task`, [backend, STATS_EXACT_ROWS_MAX, backend, STATS_EXACT_ROWS_MAX])
+  const counts = new Map<string, number>()
+  for (const { task, ready } of records) counts.set(task as string, (counts.get(task as string) ?? 0) + Number(ready))
+  return [...counts].sort(([a], [b]) => a < b ? -1 : 1).filter(([name]) => !known.has(name)).map(([name, ready]) => ({ name, ready }))
 }

@@ -1,0 +1,50 @@
+import { RATE_STAMPS_MAX } from './limits.js'
+
+/** At most `max` starts in any time of `every` milliseconds. */
+export interface RateRule {
+  readonly max: number
+  readonly every: number
+}
+
+/** The starts that a rate limit remembers, oldest first, as `[moment, how many]`; moments by the database's clock. */
+export interface RateLog {
+  /** Milliseconds that starts are remembered for: the longest rule that was seen. */
+  readonly span: number
+  readonly starts: ReadonlyArray<readonly [at: number, count: number]>
+}
+
+const EMPTY: RateLog = Object.freeze({ span: 0, starts: Object.freeze([]) })
+
+export function parseRateLog (text: string | null | undefined): RateLog {
+  return text === null || text === undefined ? EMPTY : JSON.parse(text) as RateLog
+}
+
+/** How many may start now, and in how many milliseconds the next may, where none may now. */
+export function freeOf (log: RateLog, now: number, { max, every }: RateRule): { free: number, nextIn: number } {
+  const within = log.starts.filter(([at]) => at > now - every)
+  let excess = within.reduce((sum, [, count]) => sum + count, 0) - max
+  if (excess < 0) return { free: -excess, nextIn: 0 }
+  for (const [at, count] of within) {
+    excess -= count
+    if (excess < 0) return { free: 0, nextIn: at + every - now }
+  }
+  return { free: 0, nextIn: every }
+}
+
+/**
+ * The log with starts added. A log never grows beyond a few hundred entries: what lies close together is taken for as
+ * late as the last of it, so that a limit may be kept a little too well, and never too little.
+ */
+export function withStarts (log: RateLog, now: number, count: number, every: number): RateLog {
+  const span = Math.max(log.span, every)
+  const width = span / RATE_STAMPS_MAX
+  const starts: Array<[number, number]> = []
+  for (const [at, number] of [...log.starts, [now, count] as const]) {
+    if (at <= now - span) continue
+    const last = starts.at(-1)
+    const bucket = Math.floor(at / width)
+    if (last !== undefined && Math.floor(last[0] / width) === bucket) starts[starts.length - 1] = [at, last[1] + number]
+    else starts.push([at, number])
+  }
+  return { span, starts }
+}

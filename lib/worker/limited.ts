@@ -1,0 +1,81 @@
+import type { ClaimLimits, ClaimedRow, LimitedHead, Store } from '../store/store.js'
+import type { Session } from './session.js'
+
+export interface LimitedSettings {
+  readonly store: Store
+  readonly backend: string
+  readonly queues: ReadonlyMap<string, ClaimLimits>
+  readonly tasks: () => readonly string[]
+  readonly takes: (queue: string) => boolean
+}
+
+/**
+ * Claims rows that have limits: concurrency keys, rates, queues with limits. One look at the groups that may have room
+ * serves a whole round of claims; a worker that sees no such rows pays nothing for them.
+ */
+export class Limited {
+  readonly #settings: LimitedSettings
+  /** Behind the groups that were seen last, where there are more than one look takes. */
+  #after: string | null = null
+
+  constructor (settings: LimitedSettings) {
+    this.#settings = settings
+  }
+
+  /** Queues of these that have limits: their rows are to be put behind them. */
+  limitedQueues (queues: readonly string[]): string[] {
+    return queues.filter((queue) => this.#settings.queues.has(queue))
+  }
+
+  /** Queues to leave alone in a claim that keeps no limits. */
+  without (queues: readonly string[]): readonly string[] {
+    const { queues: limited } = this.#settings
+    return limited.size === 0 ? queues : [...queues, ...limited.keys()]
+  }
+
+  async look (session: Session, quarantined: boolean): Promise<LimitedLook> {
+    const { store, backend, tasks, takes } = this.#settings
+    const names = tasks()
+    const { heads, now, nextDue, end } = await store.limitedHeads({ backend, tasks: names, quarantined, after: this.#after })
+    const wrapped = this.#after !== null && end === null
+    this.#after = end
+    const taken = heads.filter(({ queue }) => takes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
+    const nextIn = nextDue === null ? Infinity : nextDue - now
+    return new LimitedLook({ ...this.#settings, session, quarantined, names }, taken, end !== null || wrapped ? Math.min(nextIn, MORE_MS) : nextIn)
+  }
+}
+
+// Until the next look, where one look did not see all the groups.
+const MORE_MS = 10
+
+export class LimitedLook {
+  /** Milliseconds until there may be more. */
+  nextIn: number
+  /** The same, of what is due and waits for a rate or for another worker's claim; Infinity for none. */
+  pressingIn = Infinity
+  readonly #settings: LimitedSettings & { session: Session, quarantined: boolean, names: readonly string[] }
+  readonly #heads: readonly LimitedHead[]
+
+  constructor (settings: LimitedSettings & { session: Session, quarantined: boolean, names: readonly string[] }, heads: readonly LimitedHead[], nextIn: number) {
+    this.#settings = settings
+    this.#heads = heads
+    this.nextIn = nextIn
+  }
+
+  /** Claim under this number what comes before a place in the order; all where it is null. */
+  async claim (claim: number, before: { priority: number, due: number } | null, limit: number): Promise<ClaimedRow[]> {
+    const { store, backend, queues, session, quarantined, names } = this.#settings
+    const heads = this.headsBefore(before)
+    const { rows, nextIn } = await store.claimLimited({ worker: session.id, claim, backend, heads, before, limit, tasks: names, quarantined, queues })
+    if (nextIn !== null) {
+      this.pressingIn = Math.min(this.pressingIn, nextIn)
+      this.nextIn = Math.min(this.nextIn, nextIn)
+    }
+    return rows
+  }
+
+  headsBefore (before: { priority: number, due: number } | null): readonly LimitedHead[] {
+    if (before === null) return this.#heads
+    return this.#heads.filter(({ priority, due }) => priority > before.priority || (priority === before.priority && due <= before.due))
+  }
+}
