@@ -1,0 +1,103 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import BetterSqlite from 'better-sqlite3'
+import Fastify from 'fastify'
+import pg from 'pg'
+import { ourVersion } from './version.js'
+
+const HERE = new URL('../../', import.meta.url)
+
+export const version = () => `fastify-tasks ${ourVersion()}`
+
+const UNFINISHED = 'SELECT EXISTS (SELECT 1 FROM tasks_results WHERE finished_at IS NULL) AS answer'
+const STORED = 'SELECT count(*) AS answer FROM tasks_results'
+
+export async function openProducer (url, settings) {
+  const ours = await load(settings)
+  const noop = noopTask(ours, () => {})
+  const app = await openApp(ours, url, settings, noop)
+  const database = await openDatabase(url)
+  return {
+    enqueue: async (payload) => { await app.tasks.enqueue(noop, payload) },
+    enqueueMany: async (payloads) => { await app.tasks.enqueueMany(noop, payloads.map((payload) => [payload])) },
+    unfinished: async () => Boolean(await database.ask(UNFINISHED)),
+    close: async () => {
+      await database.close()
+      await app.close()
+    }
+  }
+}
+
+export async function openWorker (url, settings, run) {
+  const ours = await load(settings)
+  const app = await openApp(ours, url, settings, noopTask(ours, run))
+  const worker = ours.createWorker(app, settings.worker)
+  const running = worker.run()
+  return async () => {
+    await worker.stop()
+    await running
+    await app.close()
+  }
+}
+
+export async function addRoutes (app, adapter, { url, settings }) {
+  const ours = await load(settings)
+  const noop = noopTask(ours, () => {})
+  await app.register(ours.fastifyTasks, optionsOf(url, settings, noop))
+  let n = 0
+  app.get('/before', async () => {
+    await app.tasks.enqueue(noop, { n: n++, at: 0 })
+    return { ok: true }
+  })
+  app.get('/after', async (request) => {
+    request.tasks.enqueue(noop, { n: n++, at: 0 })
+    return { ok: true }
+  })
+  await app.ready() // the tables are there
+  const database = await openDatabase(url)
+  return {
+    flushed: async () => { await app.tasks.flushed() },
+    stored: async () => Number(await database.ask(STORED)),
+    close: async () => { await database.close() }
+  }
+}
+
+/** From this checkout, or from another one that is built, too. */
+async function load ({ checkout }) {
+  const root = checkout === undefined ? HERE : pathToFileURL(`${resolve(checkout)}/`)
+  const { fastifyTasks, task } = await import(new URL('dist/lib/index.js', root).href)
+  const { createWorker } = await import(new URL('dist/lib/worker/index.js', root).href)
+  return { fastifyTasks, task, createWorker }
+}
+
+function noopTask ({ task }, run) {
+  return task('bench.noop', async (payload) => { run(payload) })
+}
+
+function optionsOf (url, settings, noop) {
+  return { env: false, tasks: [noop], backends: { default: { backend: 'database', url } }, ...settings.plugin }
+}
+
+async function openApp ({ fastifyTasks }, url, settings, noop) {
+  const app = Fastify({ logger: settings.logger })
+  await app.register(fastifyTasks, optionsOf(url, settings, noop))
+  await app.ready()
+  return app
+}
+
+/** A look past the library, at what it has stored. */
+async function openDatabase (url) {
+  if (url.startsWith('sqlite:')) {
+    const database = new BetterSqlite(url.slice('sqlite:'.length), { readonly: true })
+    return {
+      ask: async (sql) => database.prepare(sql).get().answer,
+      close: async () => { database.close() }
+    }
+  }
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  return {
+    ask: async (sql) => (await client.query(sql)).rows[0].answer,
+    close: async () => { await client.end() }
+  }
+}

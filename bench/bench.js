@@ -1,0 +1,95 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Stage } from './measures/stage.js'
+import { HELP, optionsOf } from './options.js'
+import { machine, versions } from './report/machine.js'
+import { markdown, table } from './report/markdown.js'
+import { summary } from './report/statistics.js'
+import { Places } from './servers/places.js'
+
+// One command for all measures and contestants, or for a part: see --help.
+
+let options
+try {
+  options = optionsOf(process.argv.slice(2))
+} catch (error) {
+  console.error(`${error.message}\n\n${HELP}`)
+  process.exit(2)
+}
+if (options.help) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+
+const places = new Places(options.postgres)
+const report = { machine: machine(), rounds: options.rounds, sizes: options.sizes, contestants: options.contestants, measures: [] }
+let interrupted = false
+process.on('SIGINT', () => { interrupted = true; process.exitCode = 130 }) // the round ends, then all is put away
+process.on('SIGTERM', () => { interrupted = true; process.exitCode = 143 })
+
+try {
+  for (const measure of options.measures) {
+    if (interrupted) break
+    const result = await measured(measure)
+    if (result.rows.length === 0) continue
+    report.measures.push(result)
+    console.log(`\n${table(result)}`)
+  }
+  report.versions = { databases: await places.versions(), libraries: await versions(options.contestants) }
+  if (!options.smoke) await write(report)
+} finally {
+  await places.close()
+}
+const failed = report.measures.flatMap(({ name, rows }) => rows.filter(({ error }) => error !== undefined).map(({ contestant, error }) => `${name}, ${contestant}: ${error}`))
+for (const line of failed) console.error(`failed: ${line}`)
+if (failed.length > 0) process.exitCode = 1
+
+/** All rounds of one measure: each round takes the contestants in turn, so that a noisy minute hits all alike. */
+async function measured (measure) {
+  const takers = options.contestants.filter((contestant) => measure.takes(contestant))
+  const rows = takers.map((contestant) => ({ contestant: contestant.name, rounds: [] }))
+  for (let round = 0; round < options.rounds; round++) {
+    const queue = [...takers.entries()]
+    await Promise.all(Array.from({ length: options.atOnce }, async () => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await attempt(measure, next[1], rows[next[0]], round)
+    }))
+  }
+  for (const row of rows) {
+    row.values = Object.fromEntries(Object.keys(measure.figures).map((name) => [name, summary(row.rounds.map((figures) => figures[name]))]))
+    row.series = row.rounds.at(-1)?.series
+  }
+  return { name: measure.name, title: measure.title(options.sizes), figures: measure.figures, series: measure.series, rows }
+}
+
+async function attempt (measure, contestant, row, round) {
+  if (interrupted || row.error !== undefined) return
+  try {
+    const figures = await once(measure, contestant)
+    row.rounds.push(figures)
+    console.error(`${measure.name} ${round + 1}/${options.rounds} ${contestant.name}: ${printed(measure, figures)}`)
+  } catch (error) {
+    row.error = error.message
+  }
+}
+
+async function once (measure, contestant) {
+  const stage = await Stage.open(places, contestant)
+  try {
+    return await measure.run(stage, contestant, options.sizes, places)
+  } finally {
+    await stage.close()
+  }
+}
+
+function printed ({ figures }, values) {
+  return Object.keys(figures).map((name) => `${name} ${typeof values[name] === 'number' ? Number(values[name].toPrecision(4)) : '–'}`).join(', ')
+}
+
+async function write (report) {
+  const folder = options.out ?? fileURLToPath(new URL(`results/${report.machine.date.slice(0, 19).replaceAll(':', '')}/`, import.meta.url))
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'results.json'), `${JSON.stringify(report, null, 2)}\n`)
+  await writeFile(join(folder, 'results.md'), markdown(report))
+  console.log(`\n${join(folder, 'results.md')}`)
+}
