@@ -2,6 +2,7 @@
 export { drain } from './drain.js'
 export { enqueued } from './enqueued.js'
 export { createContext, type TestContextOptions } from './create-context.js'
+export { faultyStore, type FaultyStore, type StoreFault, type StoreVerb } from './faulty-store.js'
 export { testBackend } from './backend/index.js'
 export type { BackendSuite, BackendUnderTest } from './backend/bench.js'
 export { testStore, type StoreSuite } from './store/index.js'

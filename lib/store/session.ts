@@ -67,9 +67,17 @@ export class Session {
     return { rows: value, tries }
   }
 
-  /** The same, of a statement that returns tuples. */
-  async writeTuples (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: unknown[][], tries: number }> {
-    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#sendForTuples(this.#connections.writer, sql, bindings, how)))
+  /**
+   * The same, of a statement that returns tuples. `earlier` is asked before another try, and answers for the one whose
+   * answer was lost where it has any.
+   */
+  async writeTuples (what: string, sql: string, bindings: Bindings = [], how: How = {}, earlier?: readonly [sql: string, bindings: Bindings]): Promise<{ rows: unknown[][], tries: number }> {
+    let sent = false
+    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => {
+      const done = sent && earlier !== undefined ? await this.#sendForTuples(this.#connections.writer, ...earlier, {}) : []
+      sent = true
+      return done.length > 0 ? done : await this.#sendForTuples(this.#connections.writer, sql, bindings, how)
+    }))
     return { rows: value, tries }
   }
 

@@ -114,6 +114,8 @@ export class Claimer {
   async #run (session: Session, room: Room): Promise<void> {
     const { outage, interval, onDry } = this.#settings
     try {
+      // What the store has of a claim whose answer was lost comes back first, or a batch would end without it.
+      await session.returnUnsure()
       const { claimed, nextDue, pressing } = await this.#look(session, room)
       outage.over(CLAIMING)
       if (claimed >= room.limit) return
@@ -220,7 +222,7 @@ export class Claimer {
       throw error
     }
     if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
-    else session.ledger.lost(number)
+    else session.ledger.empty(number)
     return rows
   }
 

@@ -17,6 +17,7 @@ export class Ledger {
   /** Without a row left, and not yet written down as ended. */
   readonly #over = new Set<Claim>()
   readonly #asked = new Set<number>()
+  readonly #unsure = new Set<number>()
   #last = 0
 
   /** The number of a claim about to be sent; never used again. */
@@ -33,9 +34,25 @@ export class Ledger {
     return claim
   }
 
+  /** It is known that the store has nothing of it. */
+  empty (number: number): void {
+    this.#asked.delete(number)
+  }
+
   /** The reply did not come: the store may have it, or not. */
   lost (number: number): void {
     this.#asked.delete(number)
+    this.#unsure.add(number)
+  }
+
+  /** Claims whose replies did not come, until they are settled. */
+  get unsure (): number[] {
+    return [...this.#unsure]
+  }
+
+  /** What the store had of these claims was handed back. */
+  returned (numbers: readonly number[]): void {
+    for (const number of numbers) this.#unsure.delete(number)
   }
 
   /** One row of a claim needs no write any more: its end is written otherwise. */

@@ -75,6 +75,14 @@ export class Session {
     this.lease.hold(this.#held)
   }
 
+  /** Hand back what the store may have of claims whose replies were lost. */
+  async returnUnsure (): Promise<void> {
+    const { unsure } = this.ledger
+    if (unsure.length === 0) return
+    await this.reporter.releaseClaims(unsure)
+    this.ledger.returned(unsure)
+  }
+
   /** Claims that the store has and nobody here knows: their replies were lost. */
   #reconcile (claims: readonly number[]): void {
     const strangers = this.ledger.strangers(claims)

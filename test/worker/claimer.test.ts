@@ -32,7 +32,7 @@ function claimerOver (t: Test, stored: Stored[], rooms: Array<Room | null>, sett
     },
     ...verbs
   })
-  const session: any = { id: 'w', ledger, lost: false }
+  const session: any = { id: 'w', ledger, lost: false, returnUnsure: async () => {} }
   const claimer = new Claimer({
     store,
     backend: 'default',

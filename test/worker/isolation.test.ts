@@ -62,7 +62,7 @@ for (const database of databases) {
     })
 
     t.test('what it throws keeps its class and code; process.exit, a full heap and what cannot be stored are failures of it alone', async (t) => {
-      const fail = task('iso.fail', { retry: { limit: 1, delay: 0 }, isolation: { module, export: 'fail', memoryLimit: 32 } }, (_how: string): void => here())
+      const fail = task('iso.fail', { retry: { limit: 1, delay: 0 }, isolation: { module, export: 'fail', memoryLimit: 96 } }, (_how: string): void => here())
       const lost = task('iso.lost', { isolation: { module, export: 'nothing' } }, (): void => here())
       const { drain } = await setting(t, database, [fail, lost])
       const results = await fail.enqueueMany([['class'], ['fatal'], ['exit'], ['value'], ['memory']])

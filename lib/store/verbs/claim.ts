@@ -16,7 +16,7 @@ export async function claim (session: Session, request: ClaimRequest): Promise<C
   const { lanes, limit, tasks } = request
   if (limit < 1 || tasks.length === 0 || (isNamed(lanes) && lanes.length === 0)) return []
   const tuples = session.dialect.writesInCtes
-    ? (await session.writeTuples('claim tasks', ...oneStatement(session, request), { plan: 'once' })).rows
+    ? (await session.writeTuples('claim tasks', ...oneStatement(session, request), { plan: 'once' }, takenBy(session, request))).rows
     : await inTransaction(session, request, isNamed(lanes) ? lanes : await dueLanes(session, request, lanes))
   return inOrder(tuples).map((tuple) => toClaimed(tuple, request))
 }
@@ -139,6 +139,16 @@ function laneSource (session: Session, { backend, lanes, quarantined = false }: 
   const found = `(SELECT queue, priority, ${START}::bigint AS due, ${START}::bigint AS seq FROM lane
     WHERE priority IS NOT NULL AND (?::text[] IS NULL OR queue = ANY (?::text[])) AND queue <> ALL (?::text[]))`
   return { ctes: `${ctes},`, before: bindings, sql: found, bindings: [lanes.only, lanes.only, lanes.except] }
+}
+
+// What a try took whose answer was lost: without this its rows would wait until a renewal finds the claim.
+function takenBy ({ dialect, tables }: Session, { worker, claim }: ClaimRequest): Statement {
+  const ids = dialect.elements('c.ids')
+  return [`
+    SELECT ${dialect.tuple(CLAIMED)} FROM (
+      SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
+      WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
+    ) AS taken`, [worker, claim]]
 }
 
 // One writer at a time: rows need no locks. Each lane is a sub-query of its own, so that each stops at the limit.

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import Fastify from 'fastify'
+import fastifyTasks, { task, type TaskResult } from 'fastify-tasks'
+import { faultyStore, type FaultyStore, type StoreFault, type StoreVerb } from 'fastify-tasks/testing'
+import { createWorker } from 'fastify-tasks/worker'
+import { eventually } from '../support/eventually.ts'
+
+// Every call that a worker makes of its store goes wrong once, in every way: the first of each verb, then the second,
+// until a whole life no longer reaches it. What the worker does must come to the same as if nothing had happened.
+
+const VERBS: readonly StoreVerb[] = ['register', 'renew', 'cancelled', 'lanes', 'claim', 'markStarted', 'progress', 'finish', 'release', 'rescue', 'deregister', 'listen']
+const FAULTS: readonly StoreFault[] = ['before', 'after', 'slow']
+
+// Verbs that are called at a rhythm are called more often in a slower life; more of them shows nothing new.
+const CALLS_MAX = 6
+const QUICK = 12
+const RENEWALS = 3
+
+const running = new Set<string>()
+let overlapped = 0
+
+async function alone (id: string, body: () => Promise<unknown>): Promise<unknown> {
+  if (running.has(id)) overlapped += 1
+  running.add(id)
+  try {
+    return await body()
+  } finally {
+    running.delete(id)
+  }
+}
+
+const quick = task('quick', { takesContext: true }, async ({ taskResult: { id } }) => await alone(id, async () => await sleep(3, id))) // long enough to be marked one by one
+const flaky = task('flaky', { takesContext: true, retry: { limit: 1, delay: 0 } }, async ({ taskResult: { id }, attempt }) => await alone(id, async () => {
+  if (attempt === 1) throw new Error('the first time')
+  return id
+}))
+const long = task('long', { takesContext: true }, async ({ taskResult: { id }, signal, progress }) => await alone(id, async () => {
+  await progress('begun').catch(() => {})
+  await sleep(60_000, undefined, { signal })
+}))
+let holding = true
+const held = task('held', { takesContext: true }, async ({ taskResult: { id }, signal }) => await alone(id, async () => {
+  if (holding) await sleep(60_000, undefined, { signal })
+  return id
+}))
+
+type App = Awaited<ReturnType<typeof open>>
+
+async function open (): Promise<{ app: ReturnType<typeof Fastify>, faulty: FaultyStore }> {
+  const app = Fastify()
+  await app.register(fastifyTasks, { tasks: [quick, flaky, long, held], env: false, backends: { default: { backend: 'database', url: 'sqlite::memory:' } } })
+  await app.ready()
+  const backend = app.tasks.backend() as unknown as { store: Parameters<typeof faultyStore>[0] }
+  const faulty = faultyStore(backend.store, { slowMs: 30 })
+  Object.defineProperty(backend, 'store', { value: faulty.store })
+  return { app, faulty }
+}
+
+/** A worker that runs everything there is, is told of a cancellation and stopped in the middle; and another that ends the rest. */
+async function life ({ app, faulty }: App, renewals: number): Promise<void> {
+  holding = true
+  const results = [...await quick.enqueueMany(Array.from({ length: QUICK }, () => [])), await flaky.enqueue()]
+  const cancelled = await long.enqueue()
+  const stopped = await held.enqueue()
+  const options = { lease: renewals > 0 ? 600 : 3_000, sweep: 40, interval: 20, concurrency: 2 } // fewer slots than tasks: some are claimed ahead
+  const first = createWorker(app, { ...options, shutdownGrace: 0 })
+  const ended = first.run()
+  await eventually(() => { assert.ok(running.has(cancelled.id) && running.has(stopped.id), 'both run') }, { interval: 2 })
+  assert.equal(await cancelled.cancel(), true)
+  for (const result of [...results, cancelled]) await eventually(async () => { await result.refresh(); assert.ok(result.isFinished, 'ended') }, { interval: 5 })
+  await eventually(() => { assert.ok((faulty.calls.get('renew') ?? 0) >= renewals, 'renewed') }, { interval: 5 })
+  await first.stop()
+  await ended
+  holding = false
+  await createWorker(app, { ...options, batch: true }).run()
+  for (const result of [...results, cancelled, stopped]) await result.refresh()
+  for (const result of results.slice(0, QUICK)) same(result, { status: 'SUCCESSFUL', attempts: 1, errors: 0 })
+  same(results[QUICK] as TaskResult, { status: 'SUCCESSFUL', attempts: 2, errors: 1 })
+  same(stopped, { status: 'SUCCESSFUL', attempts: 1, errors: 0 })
+  same(cancelled, { status: 'CANCELLED', attempts: 1, errors: cancelled.errors.length })
+  assert.equal(overlapped, 0, 'no two attempts of one task at a time')
+}
+
+function same ({ id, taskName, status, attempts, errors }: TaskResult, expected: { status: string, attempts: number, errors: number }): void {
+  assert.deepEqual({ status, attempts, errors: errors.length }, expected, `${taskName} ${id}: ${JSON.stringify(errors)}`)
+}
+
+for (const verb of VERBS) {
+  for (const fault of FAULTS) {
+    t.test(`a worker lives on when a ${verb} ${wordsOf(fault)}, whichever it is`, { timeout: 120_000 }, async (t) => {
+      const opened = await open()
+      t.teardown(async () => { await opened.app.close() })
+      let call = 1
+      for (; call <= CALLS_MAX; call++) {
+        opened.faulty.arm(verb, call, fault)
+        await life(opened, verb === 'renew' ? RENEWALS : 0).catch((error: Error) => { throw new Error(`${verb} ${call} ${fault}: ${error.message}`) })
+        if (!opened.faulty.struck) break
+      }
+      t.ok(call > 1, `${call - 1} calls went wrong`)
+    })
+  }
+}
+
+function wordsOf (fault: StoreFault): string {
+  return { before: 'fails', after: 'takes effect and its answer is lost', slow: 'is slow' }[fault]
+}

@@ -1,0 +1,3 @@
+import { smoke } from './smoke.ts'
+
+smoke('postgres', [['network', 1, 7]])

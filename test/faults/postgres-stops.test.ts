@@ -1,0 +1,3 @@
+import { smoke } from './smoke.ts'
+
+smoke('postgres', [['stops', 4, 6]])

@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { Happening } from './checker.ts'
+import type { Site } from './site.ts'
+import type { World } from './world.ts'
+
+type Random = () => number
+
+/** One way to be hurt; it resolves when the hurt is over. */
+export type Blow = (world: World, random: Random) => Promise<void>
+
+export interface Scenario {
+  readonly name: string
+  readonly databases: ReadonlyArray<'sqlite' | 'postgres'>
+  /** With how much weight each is drawn. */
+  readonly blows: ReadonlyArray<readonly [weight: number, blow: Blow]>
+  /** Mean milliseconds between the end of one blow and the next. */
+  readonly restMs: number
+  /** What has to have happened, or the run shows nothing. */
+  readonly must: readonly Happening[]
+  readonly mustNot?: readonly Happening[]
+  readonly leaseMs?: number
+  readonly graceMs?: number
+  readonly skew?: readonly number[]
+  /** Defaults of the database's sessions (PostgreSQL). */
+  readonly settings?: Readonly<Record<string, string>>
+  /** On a disk that can be filled (SQLite). */
+  readonly smallDisk?: boolean
+}
+
+const killChild: Blow = async (world, random) => { world.kill(pick((await world.busy(which(random))).slice(1), random)) }
+const killSupervisor: Blow = async (world, random) => { world.kill((await world.busy(which(random))).slice(0, 1)) }
+const killGroup: Blow = async (world, random) => { world.kill(await world.busy(which(random))) }
+const killEnqueuer: Blow = async (world) => { world.kill(await world.pids('enqueuer')) }
+const killEverybody: Blow = async (world) => { world.kill([...await world.busy(0), ...await world.pids('worker', 1), ...await world.pids('enqueuer')]) }
+
+const pauseGroup: Blow = async (world, random) => { await world.pause(await world.busy(which(random)), world.settings.leaseMs * (1.4 + random())) }
+const pauseChild: Blow = async (world, random) => { await world.pause(pick((await world.busy(which(random))).slice(1), random), world.settings.leaseMs * (0.3 + 2 * random())) }
+const pauseShortly: Blow = async (world, random) => { await world.pause(await world.busy(which(random)), world.settings.leaseMs * 0.5 * random()) }
+
+const term: Blow = async (world, random) => { await world.term(which(random), 1, 0) }
+const termTwice: Blow = async (world, random) => { await world.term(which(random), 2, 20 + 300 * random()) }
+
+const reset: Blow = async (world) => { world.note('reset'); world.site.proxy?.reset() }
+const refuse: Blow = async (world, random) => { world.note('reset'); world.site.proxy?.refuse(); await sleep(200 + 1_500 * random()); world.site.proxy?.heal() }
+const blackHole: Blow = async (world, random) => { world.note('black-hole'); world.site.proxy?.blackHole(); await sleep(world.settings.leaseMs * (0.3 + 1.4 * random())); world.site.proxy?.heal() }
+const slowDown: Blow = async (world, random) => { world.note('delay'); world.site.proxy?.delay(20 + 180 * random()); await sleep(1_000); world.site.proxy?.heal() }
+// A statement's text travels once a connection: mostly it is whatever comes next.
+const STATEMENTS = [/[^]/, /[^]/, /[^]/, /INSERT INTO \S*tasks_results/, /WITH done AS/, /COMMIT/i]
+const loseReply: Blow = async (world, random) => {
+  world.site.proxy?.loseReplyTo(STATEMENTS[Math.floor(random() * STATEMENTS.length)] as RegExp, () => { world.note('reply-lost') })
+  await sleep(300)
+}
+
+const restart = (mode: 'fast' | 'immediate'): Blow => async (world, random) => {
+  const server = world.site.server
+  if (server === null) return
+  world.note('restart', { mode })
+  await server.stop(mode)
+  await sleep(random() < 0.5 ? 0 : 1_500 * random())
+  await server.start()
+}
+
+const terminate: Blow = async (world) => {
+  world.note('terminate')
+  await ask(world.site, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'faults' AND pid <> pg_backend_pid()")
+}
+const cancelStatements: Blow = async (world) => {
+  world.note('terminate')
+  for (let count = 0; count < 20; count++) await ask(world.site, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = 'faults' AND state = 'active' AND pid <> pg_backend_pid()")
+}
+const lockTables = (table: string): Blow => async (world, random) => {
+  world.note('lock', { table })
+  const milliseconds = Math.round(world.settings.leaseMs * (0.2 + 1.3 * random()))
+  await ask(world.site, 'SET statement_timeout = 0', 'SET lock_timeout = 0', 'BEGIN', `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`, `SELECT pg_sleep(${milliseconds / 1000})`, 'ROLLBACK')
+}
+const readOnly: Blow = async (world, random) => {
+  world.note('read-only')
+  await ask(world.site, 'ALTER DATABASE faults SET default_transaction_read_only = on')
+  await terminate(world, random)
+  await sleep(1_000 * random())
+  await ask(world.site, 'SET default_transaction_read_only = off', 'ALTER DATABASE faults RESET default_transaction_read_only')
+  await terminate(world, random)
+}
+
+const fillDisk: Blow = async (world, random) => {
+  const { disk } = world.site
+  if (disk === null) return
+  await disk.fill()
+  world.note('disk-full')
+  await sleep(500 + 1_500 * random())
+  await disk.empty()
+}
+
+const BOTH = ['sqlite', 'postgres'] as const
+const DEATHS: Scenario['blows'] = [[4, killChild], [1, killSupervisor], [2, killGroup], [1, killEnqueuer], [1, killEverybody]]
+const PAUSES: Scenario['blows'] = [[3, pauseGroup], [1, pauseChild], [1, pauseShortly]]
+const NETWORK: Scenario['blows'] = [[2, reset], [1, refuse], [2, blackHole], [1, slowDown], [4, loseReply]]
+const SERVER: Scenario['blows'] = [[1, restart('fast')], [1, restart('immediate')]]
+const SESSIONS: Scenario['blows'] = [[2, terminate], [2, cancelStatements], [1, lockTables('tasks_results')], [1, lockTables('tasks_workers')], [1, lockTables('tasks_claims')], [1, readOnly]]
+
+/** THE list of scenarios: each of these runs by `npm run test:faults`. */
+export const SCENARIOS: readonly Scenario[] = [
+  { name: 'deaths', databases: BOTH, blows: DEATHS, restMs: 700, must: ['kill', 'death charged', 'lease expired', 'second start'] },
+  { name: 'pauses', databases: BOTH, blows: PAUSES, restMs: 600, must: ['pause', 'lease expired', 'stale write refused', 'second start'] },
+  { name: 'stops', databases: BOTH, blows: [[2, term], [1, termTwice]], restMs: 1_200, leaseMs: 8_000, graceMs: 200, must: ['term', 'handed back'], mustNot: ['death charged', 'stale write refused'] },
+  { name: 'clocks', databases: BOTH, blows: [[2, killGroup], [1, pauseGroup], [1, killEnqueuer]], restMs: 900, skew: [3_600_000, -3_600_000, 3_600_000], must: ['skew', 'kill', 'deferred'] },
+  { name: 'network', databases: ['postgres'], blows: NETWORK, restMs: 400, must: ['reply lost', 'black hole', 'reset', 'lease expired', 'second start'] },
+  { name: 'restarts', databases: ['postgres'], blows: SERVER, restMs: 900, must: ['restart', 'second start'] },
+  { name: 'sessions', databases: ['postgres'], blows: SESSIONS, restMs: 500, must: ['session ended', 'lock'], settings: { default_transaction_isolation: 'serializable', statement_timeout: '2s', lock_timeout: '300ms', idle_in_transaction_session_timeout: '1s' } },
+  { name: 'disk', databases: ['sqlite'], blows: [[3, fillDisk], [1, killChild]], restMs: 900, smallDisk: true, must: ['disk full', 'enqueue refused'] }
+]
+
+/** All of it at once, for the long run. */
+export const EVERYTHING: Readonly<Record<'sqlite' | 'postgres', Scenario>> = {
+  sqlite: { name: 'everything', databases: ['sqlite'], blows: [...DEATHS, ...PAUSES], restMs: 600, skew: [0, 3_600_000, -3_600_000], must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'second start', 'skew'] },
+  postgres: { name: 'everything', databases: ['postgres'], blows: [...DEATHS, ...PAUSES, ...NETWORK, ...SERVER, ...SESSIONS], restMs: 600, skew: [0, 3_600_000, -3_600_000], must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'reply lost', 'restart', 'second start', 'skew'] }
+}
+
+function which (random: Random): number {
+  return Math.floor(random() * 2)
+}
+
+function pick (pids: readonly number[], random: Random): number[] {
+  const pid = pids[Math.floor(random() * pids.length)]
+  return pid === undefined ? [] : [pid]
+}
+
+/** Statements past the proxy, whatever the server does meanwhile. */
+async function ask ({ direct }: Site, ...statements: string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: direct })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    for (const statement of statements) await client.query(statement)
+  } catch {
+    // What it was to hurt is gone.
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

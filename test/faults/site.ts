@@ -1,0 +1,149 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import knexFactory from 'knex'
+import { openStore, type Row } from '#lib/store/index.js'
+import { monotonic } from './ledger.ts'
+import { PostgresServer } from './postgres-server.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+const run = promisify(execFile)
+
+/** The database under test, and what can be done to it. */
+export interface Site {
+  readonly name: 'sqlite' | 'postgres'
+  /** For the processes: on PostgreSQL through the proxy. */
+  readonly url: string
+  /** For the tests themselves. */
+  readonly direct: string
+  readonly proxy: TcpProxy | null
+  readonly server: PostgresServer | null
+  /** The disk that it is on, where it is one that may be filled. */
+  readonly disk: Disk | null
+  /** Wait until every result has ended. Answers how many have not. */
+  waitUntilEmpty (timeoutMs: number): Promise<number>
+  rows (): Promise<Row[]>
+  /** What should not be left when every worker has signed off, and damage to the files. */
+  remains (): Promise<string[]>
+  close (): Promise<void>
+}
+
+export interface Disk {
+  fill (): Promise<void>
+  empty (): Promise<void>
+}
+
+/** A file of its own; `smallDisk`: on a file system that can be filled. Null where that is not permitted here. */
+export async function openSqliteSite ({ smallDisk = false } = {}): Promise<Site | null> {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-faults-sqlite-'))
+  if (smallDisk && !await run('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', folder]).then(() => true, () => false)) {
+    await rm(folder, { recursive: true, force: true })
+    return null
+  }
+  const url = `sqlite:${join(folder, 'tasks.sqlite3')}`
+  return {
+    name: 'sqlite',
+    url,
+    direct: url,
+    proxy: null,
+    server: null,
+    disk: smallDisk ? diskOf(folder) : null,
+    ...readingOf(url),
+    async close () {
+      if (smallDisk) await run('umount', [folder])
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+/** A server of its own behind a proxy. `settings` are the database's defaults for every session. */
+export async function openPostgresSite ({ settings = {} }: { settings?: Record<string, string> } = {}): Promise<Site> {
+  const server = await PostgresServer.open()
+  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port })
+  const url = new URL(server.url)
+  url.port = String(proxy.port)
+  await server.query('CREATE DATABASE faults')
+  url.pathname = '/faults'
+  const direct = new URL(server.url)
+  direct.pathname = '/faults'
+  for (const [name, value] of Object.entries(settings)) await server.query(`ALTER DATABASE faults SET ${name} = '${value}'`)
+  return {
+    name: 'postgres',
+    url: url.href,
+    direct: direct.href,
+    proxy,
+    server,
+    disk: null,
+    ...readingOf(direct.href),
+    async close () {
+      await proxy.close()
+      await server.close()
+    }
+  }
+}
+
+function diskOf (folder: string): Disk {
+  const ballast = join(folder, 'ballast')
+  return {
+    async fill () {
+      const { bavail, bsize } = await statfs(folder)
+      // Somebody may take some of it meanwhile.
+      await writeFile(ballast, Buffer.alloc(bavail * bsize)).catch((error: { code?: unknown }) => { if (error.code !== 'ENOSPC') throw error })
+    },
+    async empty () { await rm(ballast, { force: true }) }
+  }
+}
+
+function readingOf (url: string): Pick<Site, 'waitUntilEmpty' | 'rows' | 'remains'> {
+  const rows = async (status?: 'READY' | 'RUNNING'): Promise<Row[]> => {
+    const store = openStore({ url, migrate: false, listen: false })
+    try {
+      await store.open()
+      const found: Row[] = []
+      for (let after: string | undefined; ;) {
+        const page = await store.list({ backend: 'default', limit: 1_000, ...(status !== undefined && { status }), ...(after !== undefined && { after }) })
+        found.push(...page.rows)
+        if (page.next === null) return found
+        after = page.next
+      }
+    } finally {
+      await store.close()
+    }
+  }
+  return {
+    rows: async () => await rows(),
+    async waitUntilEmpty (timeoutMs) {
+      const deadline = monotonic() + timeoutMs
+      for (;;) {
+        const left = (await rows('READY')).length + (await rows('RUNNING')).length
+        if (left === 0 || monotonic() > deadline) return left
+        await sleep(200)
+      }
+    },
+    remains: async () => await remainsIn(url)
+  }
+}
+
+async function remainsIn (url: string): Promise<string[]> {
+  const sqlite = url.startsWith('sqlite:')
+  const knex = knexFactory(sqlite
+    ? { client: 'sqlite3', connection: { filename: url.slice('sqlite:'.length) }, useNullAsDefault: true }
+    : { client: 'pg', connection: url })
+  try {
+    const found: string[] = []
+    for (const table of ['tasks_claims', 'tasks_workers', 'tasks_cancels']) {
+      const rows = await knex(table).select()
+      if (rows.length > 0) found.push(`${rows.length} rows in ${table}: ${JSON.stringify(rows[0])}`)
+    }
+    if (sqlite) {
+      const [{ integrity_check: integrity }] = await knex.raw('PRAGMA integrity_check')
+      if (integrity !== 'ok') found.push(String(integrity))
+    }
+    return found
+  } finally {
+    await knex.destroy()
+  }
+}

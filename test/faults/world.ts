@@ -1,0 +1,232 @@
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { openStore } from '#lib/store/index.js'
+import { startProcess, type TestProcess } from '../support/processes.ts'
+import { eventually } from '../support/eventually.ts'
+import { monotonic, parseLedger, readLedgers, type Entry } from './ledger.ts'
+import type { Site } from './site.ts'
+
+export interface WorldSettings {
+  readonly seed: number
+  readonly leaseMs: number
+  readonly sweepMs: number
+  readonly graceMs: number
+  readonly workers: number
+  /** Mean pause of the enqueuer between two requests. */
+  readonly pauseMs: number
+  /** Milliseconds by which the clocks of the enqueuer, the first worker, the second … are wrong. */
+  readonly skew: readonly number[]
+}
+
+/** A supervisor with its worker processes, or an enqueuer: replaced when it is gone. */
+interface Place {
+  readonly role: string
+  readonly skewMs: number
+  process: TestProcess
+  gone: boolean
+}
+
+// By a fault; or by SIGTERM before it was up, when the signal itself ends it.
+const ENDED_FROM_OUTSIDE: ReadonlySet<unknown> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT'])
+const BUSY_MS = 4_000
+const RESTART_MS = 150 // what an operator's process manager takes to notice
+
+/** Processes around one database, and the ways to hurt them. Each fault is written to a ledger of its own. */
+export class World {
+  readonly settings: WorldSettings
+  readonly site: Site
+  readonly folder: string
+  readonly #file: number
+  readonly #places: Place[] = []
+  readonly #after: Array<() => Promise<void>> = []
+  readonly #problems: string[] = []
+  #closing = false
+
+  private constructor (site: Site, settings: WorldSettings, folder: string) {
+    this.site = site
+    this.settings = settings
+    this.folder = folder
+    this.#file = openSync(join(folder, 'faults.jsonl'), 'a')
+  }
+
+  static async open (site: Site, settings: WorldSettings): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-faults-'))
+    await mkdir(join(folder, 'ledgers'))
+    const world = new World(site, settings, folder)
+    const store = openStore({ url: site.direct })
+    await store.open() // creates the tables before anything is hurt
+    await store.close()
+    world.#add('enqueuer', settings.skew[0] ?? 0)
+    for (let count = 0; count < settings.workers; count++) world.#add('worker', settings.skew[count + 1] ?? 0)
+    await eventually(async () => {
+      const boots = (await world.entries()).filter(({ what }) => what === 'ready' || what === 'boot')
+      if (boots.length < settings.workers + 2) throw new Error('the processes do not come up')
+    }, { timeout: 30_000 })
+    return world
+  }
+
+  get ledgers (): string {
+    return join(this.folder, 'ledgers')
+  }
+
+  /** What went wrong with the processes themselves. */
+  get problems (): readonly string[] {
+    return this.#problems
+  }
+
+  note (what: string, fields: Record<string, unknown> = {}): void {
+    writeSync(this.#file, `${JSON.stringify({ what, at: monotonic(), pid: process.pid, ...fields })}\n`)
+    fsyncSync(this.#file)
+  }
+
+  async entries (): Promise<Entry[]> {
+    const own = parseLedger(await readFile(join(this.folder, 'faults.jsonl'), 'utf8'))
+    return [...own, ...await readLedgers(this.ledgers)].sort((a, b) => a.at - b.at)
+  }
+
+  /** The pids under a place: the supervisor first where it has worker processes. */
+  async pids (role: 'worker' | 'enqueuer', index = 0): Promise<number[]> {
+    const place = this.#places.filter((place) => place.role === role)[index]
+    if (place === undefined || place.gone) return []
+    const root = place.process.pid
+    const children: number[] = []
+    for (const name of await readdir(this.ledgers)) {
+      const pid = Number(name.split('.')[1])
+      if (!name.startsWith('worker') || pid === root || !isAlive(pid)) continue
+      const [boot] = await this.#ledgerOf(pid)
+      if (boot?.['ppid'] === root) children.push(pid)
+    }
+    return [root, ...children]
+  }
+
+  /** The pids under a worker once it has something to lose: an attempt under way. After a few seconds whatever there is. */
+  async busy (index: number): Promise<number[]> {
+    const deadline = monotonic() + BUSY_MS
+    for (;;) {
+      const pids = await this.pids('worker', index)
+      const open = await Promise.all(pids.slice(1).map(async (pid) => openAttempts(await this.#ledgerOf(pid))))
+      if (open.some((count) => count > 0) || monotonic() > deadline) return pids
+      await sleep(20)
+    }
+  }
+
+  /** SIGKILL, and the moment of it. */
+  kill (pids: readonly number[]): void {
+    for (const pid of pids) if (signal(pid, 'SIGKILL')) this.note('kill', { of: pid })
+  }
+
+  /** Stop processes for a while, as a suspended machine would. */
+  async pause (pids: readonly number[], milliseconds: number): Promise<void> {
+    // Noted as stopped from before, and as going on from after: the signals take a moment to be sent.
+    for (const pid of pids) if (isAlive(pid)) this.note('pause', { of: pid })
+    for (const pid of pids) signal(pid, 'SIGSTOP')
+    await sleep(milliseconds)
+    for (const pid of pids) signal(pid, 'SIGCONT')
+    for (const pid of pids) this.note('resume', { of: pid })
+  }
+
+  async term (index: number, signals: number, between: number): Promise<void> {
+    const pids = await this.pids('worker', index)
+    const [root] = pids
+    if (root === undefined) return
+    for (let count = 0; count < signals && isAlive(root); count++) {
+      if (count > 0) await sleep(between)
+      const name = count % 2 === 0 ? 'SIGTERM' : 'SIGINT'
+      if (count === 0) for (const pid of pids) this.note('term', { of: pid })
+      signal(root, name)
+    }
+  }
+
+  /** Nothing is hurt any more, nothing new comes, and workers go on until nothing is left to do; or until the deadline. */
+  async drain (timeoutMs: number): Promise<{ left: number, waitedMs: number }> {
+    const started = monotonic()
+    this.#closing = true
+    for (const place of this.#places.filter(({ role }) => role === 'enqueuer')) {
+      if (place.gone) continue
+      place.process.signal('SIGTERM')
+      const { code, signal } = await place.process.exit({ timeout: 40_000 })
+      if (code !== 0 && !ENDED_FROM_OUTSIDE.has(signal)) this.#problems.push(`the enqueuer ended with ${String(code ?? signal)}: ${place.process.stderr.slice(-5).join(' | ')}`)
+    }
+    const left = await this.site.waitUntilEmpty(timeoutMs)
+    return { left, waitedMs: monotonic() - started }
+  }
+
+  /** Stop the workers in order. They must leave nothing behind and say that all went well. */
+  async stop (): Promise<void> {
+    this.#closing = true
+    for (const place of this.#places) {
+      if (place.gone) continue
+      place.process.signal('SIGTERM')
+    }
+    for (const place of this.#places) {
+      if (place.gone) continue
+      const { code, signal } = await place.process.exit({ timeout: 30_000 })
+      if (code !== 0 && !ENDED_FROM_OUTSIDE.has(signal)) this.#problems.push(`a ${place.role} ended with ${String(code ?? signal)} after SIGTERM: ${place.process.stderr.slice(-5).join(' | ')}`)
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#closing = true
+    await Promise.all(this.#after.splice(0).map(async (end) => { await end() }))
+    closeSync(this.#file)
+  }
+
+  async forget (): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async #ledgerOf (pid: number): Promise<Entry[]> {
+    return parseLedger(await readFile(join(this.ledgers, `worker.${pid}.jsonl`), 'utf8').catch(() => ''))
+  }
+
+  #add (role: string, skewMs: number): void {
+    const place = { role, skewMs, gone: true } as unknown as Place
+    this.#places.push(place)
+    this.#launch(place)
+  }
+
+  #launch (place: Place): void {
+    const { settings, site } = this
+    const args = ['--lease', `${settings.leaseMs}`, '--sweep', `${settings.sweepMs}`, '--interval', '300', '--concurrency', '8', '--shutdown-grace', `${settings.graceMs}`]
+    place.gone = false
+    place.process = startProcess({ after: (end) => { this.#after.push(end) } }, fileURLToPath(new URL(`processes/${place.role}.js`, import.meta.url)), {
+      args: place.role === 'worker' ? args : [],
+      execArgv: place.skewMs === 0 ? [] : ['--import', new URL('processes/skew.js', import.meta.url).href],
+      env: {
+        TASKS_DATABASE_URL: site.url,
+        LEDGER: this.ledgers,
+        ROLE: place.role,
+        SEED: String(settings.seed + this.#after.length),
+        PAUSE_MS: String(settings.pauseMs),
+        ...(place.skewMs !== 0 && { SKEW_MS: String(place.skewMs), SKEW_JUMP_MS: '1500' })
+      }
+    })
+    if (place.skewMs !== 0) this.note('skew', { of: place.process.pid, by: place.skewMs })
+    const { process } = place
+    void process.exit({ timeout: 2 ** 31 - 1 }).then(({ code, signal: by }) => {
+      place.gone = true
+      if (code !== 0 && !ENDED_FROM_OUTSIDE.has(by)) this.#problems.push(`a ${place.role} ended with ${String(code ?? by)}: ${process.stderr.slice(-5).join(' | ')}`)
+      if (!this.#closing) setTimeout(() => { if (!this.#closing && place.gone) this.#launch(place) }, RESTART_MS)
+    }, () => {})
+  }
+}
+
+function openAttempts (entries: readonly Entry[]): number {
+  return entries.filter(({ what }) => what === 'start').length - entries.filter(({ what }) => what === 'end').length
+}
+
+export function isAlive (pid: number): boolean {
+  return signal(pid, 0)
+}
+
+function signal (pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name)
+  } catch {
+    return false // gone
+  }
+}
