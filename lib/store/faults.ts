@@ -65,13 +65,6 @@ export function refusesOptions (error: unknown): boolean {
   return codeOf(error) === '08P01'
 }
 
-/** True where it cannot be known whether the statement took effect. */
-export function isAmbiguous (error: unknown): boolean {
-  const code = codeOf(error)
-  if (code === null) return faultOf(error) === 'transient'
-  return code.startsWith('08') || code.startsWith('57P') || code.startsWith('E')
-}
-
 /**
  * What may be said of a driver's error: its code and, for a socket, where it was going. Never its message: Knex puts the
  * values of the statement in there, and PostgreSQL quotes data.

@@ -89,7 +89,7 @@ type Statement = [sql: string, bindings: unknown[]]
 
 // What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
 export function changes (dialect: Dialect): string {
-  return `status = 'RUNNING', claimable = ${literal(dialect, false)}, attempts = r.attempts + 1,
+  return `status = 'RUNNING', claimable = false, attempts = r.attempts + 1,
     started_at = coalesce(r.started_at, n.at), last_attempted_at = n.at,
     worker_ids = CASE WHEN r.worker IS NULL THEN r.worker_ids WHEN r.worker_ids IS NULL THEN '["' || r.worker || '"]'
       ELSE ${dialect.dropLast('r.worker_ids')} || ',"' || r.worker || '"]' END,
@@ -190,8 +190,4 @@ function quarantine ({ quarantined }: ClaimRequest): string {
 
 function notPaused (tables: Tables): string {
   return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`
-}
-
-function literal (dialect: Dialect, value: boolean): string {
-  return dialect.name === 'postgres' ? String(value) : value ? '1' : '0'
 }

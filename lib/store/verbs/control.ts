@@ -44,7 +44,7 @@ function cancelling ({ dialect, tables }: Session, condition: string): string {
   const ready = "r.status = 'READY'"
   return `
     UPDATE ${tables.results} AS r SET status = CASE WHEN ${ready} THEN 'CANCELLED' ELSE r.status END,
-      claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = NULL, waiting = NULL, cancel_at = coalesce(r.cancel_at, n.at),
+      claimable = false, parked = NULL, waiting = NULL, cancel_at = coalesce(r.cancel_at, n.at),
       holds = CASE WHEN ${ready} THEN NULL ELSE r.holds END,
       finished_at = CASE WHEN ${ready} THEN n.at ELSE r.finished_at END,
       unique_key = CASE WHEN ${ready} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END
@@ -92,7 +92,7 @@ export async function requeue (session: Session, selection: Selection): Promise<
     for await (const selected of batches(session, selection, status)) {
       const { rows } = await session.write('put tasks back', `
         UPDATE ${tables.results} AS r SET status = 'READY', ${putBack('true')}, holds = NULL,
-          quarantined = ${dialect.name === 'postgres' ? 'false' : '0'}, due = n.at, run_after = NULL, prior_attempts = r.attempts, deaths = 0, finished_at = NULL,
+          quarantined = false, due = n.at, run_after = NULL, prior_attempts = r.attempts, deaths = 0, finished_at = NULL,
           failed_at = NULL, cancel_at = NULL, return_value = NULL, progress = NULL
         FROM (SELECT ${dialect.now} AS at) AS n
         WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = '${status}'

@@ -101,7 +101,7 @@ async function take (session: Session, run: Run, { worker, claim }: LimitedClaim
   const { dialect, tables } = session
   return await run.tuples(`
     UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}, parked = NULL, waiting = NULL,
-      holds = CASE WHEN r.concurrency_key IS NULL THEN NULL ELSE ${dialect.name === 'postgres' ? 'true' : '1'} END
+      holds = CASE WHEN r.concurrency_key IS NULL THEN NULL ELSE true END
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY' AND NOT r.claimable
     RETURNING ${dialect.tuple(CLAIMED)}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])

@@ -79,7 +79,7 @@ async function nextDue (session: Session, backend: string): Promise<number | nul
 export async function limitQueues (session: Session, backend: string, queues: readonly string[]): Promise<number> {
   const { dialect, tables } = session
   const { rows } = await session.write('put tasks behind the limits of their queue', `
-    UPDATE ${tables.results} SET claimable = ${dialect.name === 'postgres' ? 'false' : '0'}, parked = 'limit', waiting = queue || '${QUEUE_GROUP}', limit_group = queue || '${QUEUE_GROUP}', limits = '{}'
+    UPDATE ${tables.results} SET claimable = false, parked = 'limit', waiting = queue || '${QUEUE_GROUP}', limit_group = queue || '${QUEUE_GROUP}', limits = '{}'
     WHERE id IN (SELECT r.id FROM ${tables.results} r WHERE r.backend = ? AND ${dialect.isIn('r.queue', 'text')} AND r.claimable LIMIT 1000)
       AND status = 'READY' AND limit_group IS NULL RETURNING id`, [backend, dialect.list(queues)])
   return rows.length

@@ -8,7 +8,7 @@ export async function register (session: Session, worker: WorkerRow): Promise<vo
   const { dialect, tables } = session
   await session.write('register the worker', `
     INSERT INTO ${tables.workers} (id, backend, lease_until, last_seen, started_at, running, quarantine, tasks)
-    SELECT ?, ?, n.at + ?, n.at, n.at, 0, ${worker.quarantine ? TRUE[dialect.name] : FALSE[dialect.name]}, ? FROM (SELECT ${dialect.now} AS at) AS n
+    SELECT ?, ?, n.at + ?, n.at, n.at, 0, ${String(worker.quarantine)}, ? FROM (SELECT ${dialect.now} AS at) AS n
     WHERE true
     ON CONFLICT (id) DO NOTHING`, [worker.id, worker.backend, worker.leaseMs, JSON.stringify(worker.tasks)])
 }
@@ -47,6 +47,3 @@ export async function progress (session: Session, worker: string, row: { id: str
     UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, row.id, worker, row.claim])
   return rows.length === 1
 }
-
-const TRUE = { postgres: 'true', sqlite: '1' }
-const FALSE = { postgres: 'false', sqlite: '0' }
