@@ -1,4 +1,5 @@
 import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
+import { Ajv2019 } from 'ajv/dist/2019.js'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import type { AnyTask } from './task.js'
@@ -33,7 +34,8 @@ export function checkSchema (task: AnyTask): void {
 
 const OPTIONS: Options = {
   strict: false, // TypeBox and others add keywords of their own
-  logger: false,
+  // Of what is left, Ajv warns of a format that it does not know: one that is misspelt would check nothing.
+  logger: { log: () => {}, error: () => {}, warn: (message: string) => { throw new Error(message) } },
   // Arguments are checked and never changed: what was enqueued is what runs.
   coerceTypes: false,
   useDefaults: false,
@@ -44,6 +46,7 @@ const OPTIONS: Options = {
 
 const compiled = new WeakMap<object, ValidateFunction>()
 let draft7: Ajv | undefined
+let draft2019: Ajv2019 | undefined
 let draft2020: Ajv2020 | undefined
 
 function validatorOf (task: AnyTask): ValidateFunction | null {
@@ -67,6 +70,7 @@ function compilerFor (schema: object): Ajv {
   const { $schema } = schema as { $schema?: unknown }
   const isNew = 'prefixItems' in schema || (typeof $schema === 'string' && $schema.includes('2020-12'))
   if (isNew) return (draft2020 ??= withFormats(new Ajv2020(OPTIONS)))
+  if (typeof $schema === 'string' && $schema.includes('2019-09')) return (draft2019 ??= withFormats(new Ajv2019(OPTIONS)))
   return (draft7 ??= withFormats(new Ajv(OPTIONS)))
 }
 

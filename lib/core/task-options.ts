@@ -95,7 +95,12 @@ const CHECKS: Record<keyof CheckedOptions, Check> = {
   retry: (value, refuse) => checkRetry(value, refuse),
   timeout: (value, refuse) => value === null ? null : positiveDuration('timeout', value, refuse),
   timeoutGrace: (value, refuse) => durationToMs(value) ?? refuse('timeoutGrace', DURATION_RULE),
-  schema: (value, refuse) => value === null || isObject(value) ? value : refuse('schema', 'must be a JSON Schema of the array of arguments'),
+  schema: (value, refuse) => {
+    const { type } = (isObject(value) ? value : {}) as { type?: unknown }
+    if (value !== null && !isObject(value)) refuse('schema', 'must be a JSON Schema of the array of arguments')
+    if (type !== undefined && ![type].flat().includes('array')) refuse('schema', "must describe the array of arguments, with type: 'array', and not the first of them")
+    return value
+  },
   uniqueKey: key('uniqueKey'),
   uniqueFor: (value, refuse) => value === 'ready' || value === 'unfinished' ? value : positiveDuration('uniqueFor', value, refuse, "'ready', 'unfinished' or a duration; a duration "),
   onConflict: (value, refuse) => value === 'return' || value === 'replace' || value === 'throw' ? value : refuse('onConflict', "must be 'return', 'replace' or 'throw'"),

@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import type { IsolatedContext, TaskContext } from './context.js'
 import type { TaskResult } from './result.js'
 import { INVALID_TASK, NOT_REGISTERED, AMBIGUOUS_APP } from './errors.js'
+import type { PlainSchema, SchemaArgs, TypedSchema } from './schema-types.js'
 import { checkDefinition, checkOverrides, type CheckedOptions } from './task-options.js'
 
 /** A duration: milliseconds, or a number with a unit of ms, s, m, h, d or w, such as `'90s'`. */
@@ -65,17 +66,19 @@ export interface IsolationOptions {
   memoryLimit?: number | undefined
 }
 
-/** A schema that carries the type of what it describes, as those of TypeBox do. */
-export interface TypedSchema { static: unknown[] }
-
 /** What a definition may say. `runAfter` and `transaction` belong to one enqueue and are refused here. */
 export interface TaskOptions extends Omit<UsingOptions, 'runAfter' | 'transaction'> {
   /** The handler's first parameter is a {@link TaskContext}, which its callers do not enqueue. */
   takesContext?: boolean | undefined
-  /** JSON Schema of the array of arguments; a TypeBox tuple types the handler, too. */
-  schema?: object | undefined
+  /** JSON Schema of the array of arguments, which types nothing. One of TypeBox types the handler, too. */
+  schema?: PlainSchema | undefined
   /** Run the export of a module in a worker thread in place of the handler; killed on timeout and cancellation. */
   isolation?: IsolationOptions | undefined
+}
+
+/** As {@link TaskOptions}, with a schema that types the handler. */
+export interface TypedOptions<Schema extends TypedSchema> extends Omit<TaskOptions, 'schema'> {
+  schema: Schema & ([SchemaArgs<Schema>] extends [never] ? never : unknown)
 }
 
 type Handler<Args extends unknown[], Return> = (...args: Args) => Return
@@ -151,8 +154,9 @@ const kTask = Symbol.for('fastify-tasks.task')
  * ```
  */
 export function task<Args extends unknown[], Return> (name: string, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>
-export function task<Schema extends TypedSchema, Return> (name: string, options: Omit<TaskOptions, 'schema'> & { schema: Schema, takesContext: true }, handler: (context: TaskContext, ...args: Schema['static']) => Return): Task<Schema['static'], Return, (context: TaskContext, ...args: Schema['static']) => Return>
-export function task<Schema extends TypedSchema, Return> (name: string, options: Omit<TaskOptions, 'schema'> & { schema: Schema, takesContext?: false | undefined }, handler: (...args: Schema['static']) => Return): Task<Schema['static'], Return, Handler<Schema['static'], Return>>
+export function task<Schema extends TypedSchema, Return> (name: string, options: TypedOptions<Schema> & { takesContext: true, isolation: IsolationOptions }, handler: (context: IsolatedContext, ...args: SchemaArgs<Schema>) => Return): Task<SchemaArgs<Schema>, Return, (context: IsolatedContext, ...args: SchemaArgs<Schema>) => Return>
+export function task<Schema extends TypedSchema, Return> (name: string, options: TypedOptions<Schema> & { takesContext: true }, handler: (context: TaskContext, ...args: SchemaArgs<Schema>) => Return): Task<SchemaArgs<Schema>, Return, (context: TaskContext, ...args: SchemaArgs<Schema>) => Return>
+export function task<Schema extends TypedSchema, Return> (name: string, options: TypedOptions<Schema> & { takesContext?: false | undefined }, handler: Handler<SchemaArgs<Schema>, Return>): Task<SchemaArgs<Schema>, Return, Handler<SchemaArgs<Schema>, Return>>
 export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true, isolation: IsolationOptions }, handler: (context: IsolatedContext, ...args: Args) => Return): Task<Args, Return, (context: IsolatedContext, ...args: Args) => Return>
 export function task<Args extends unknown[], Return> (name: string, options: TaskOptions & { takesContext: true }, handler: (context: TaskContext, ...args: Args) => Return): Task<Args, Return, (context: TaskContext, ...args: Args) => Return>
 export function task<Args extends unknown[], Return> (name: string, options: (TaskOptions & { takesContext?: false | undefined }) | undefined, handler: Handler<Args, Return>): Task<Args, Return, Handler<Args, Return>>

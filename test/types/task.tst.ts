@@ -18,18 +18,6 @@ describe('a definition', () => {
     task('t', { takesContext: true }, (context, id: number) => { expect(context.taskResult.args).type.toBeAssignableTo<readonly unknown[]>(); return id })
   })
 
-  test('takes the types of a schema that carries them, such as a TypeBox tuple', () => {
-    const schema = { type: 'array', items: [] } as unknown as { static: [id: number, name: string] }
-    const typed = task('t', { schema }, async (id, name) => { expect(id).type.toBe<number>(); return name })
-    expect<TaskArgs<typeof typed>>().type.toBe<[id: number, name: string]>()
-    expect(typed.enqueue).type.toBeCallableWith(1, 'a')
-    expect<TaskReturn<typeof typed>>().type.toBe<string>()
-    const withContext = task('t', { schema, takesContext: true }, async (context, id) => { context.log.info('typed'); return id })
-    expect<TaskArgs<typeof withContext>>().type.toBe<[id: number, name: string]>()
-    expect(withContext.enqueue).type.not.toBeCallableWith('1', 'a')
-    expect(task).type.toBeCallableWith('t', { schema: { type: 'array', items: [{ type: 'number' }] } }, (id: number) => id)
-  })
-
   test('stores nothing as null', () => {
     expect<TaskReturn<typeof quiet>>().type.toBe<null>()
   })
