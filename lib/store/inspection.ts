@@ -103,10 +103,11 @@ function setting (name: string, value: string, good: readonly string[], problem:
 }
 
 async function deadWorkers (session: Session): Promise<Inspection['deadWorkers']> {
-  const { dialect: { now }, tables: { workers, claims } } = session
+  const { dialect: { now, leaseClock }, tables: { workers, claims } } = session
+  const clock = leaseClock()
   const rows = await session.read('read its workers', `
     SELECT w.id, ${now} - w.last_seen AS silent, (SELECT count(*) FROM ${claims} c WHERE c.worker = w.id) AS claims
-    FROM ${workers} w WHERE w.lease_until <= ${now} ORDER BY w.last_seen`)
+    FROM ${workers} w WHERE ${clock.expired('w')} ORDER BY w.last_seen`, clock.expiredBound)
   return rows.map((row) => ({ id: String(row['id']), silentMs: Number(row['silent']), claims: Number(row['claims']) }))
 }
 

@@ -25,6 +25,7 @@ import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
 import * as rescues from './verbs/rescue.js'
 import { stats } from './verbs/stats.js'
+import { SteppedClock } from './verbs/stepped-clock.js'
 import { notifyEnded } from './verbs/waits.js'
 import * as workers from './verbs/worker.js'
 import { PostgresWake } from './wake/postgres.js'
@@ -46,6 +47,8 @@ export class KnexStore implements Store {
   readonly #tables: Tables
   readonly #session: Session
   readonly #wake: Wake
+  /** Where the database's clock is the host's, which may be set back. */
+  readonly #clock: SteppedClock | null
 
   constructor (config: StoreConfig) {
     this.config = config
@@ -53,6 +56,7 @@ export class KnexStore implements Store {
     this.#connections = connect(config)
     const { dialect, writer, file } = this.#connections
     this.#session = new Session(this.#connections, dialect, this.#tables)
+    this.#clock = dialect.singleWriter ? new SteppedClock(this.#session) : null
     this.#wake = dialect.name === 'postgres'
       ? new PostgresWake(this.#session, writer, config.listen ?? true)
       : new SqliteWake(file)
@@ -204,7 +208,8 @@ export class KnexStore implements Store {
 
   async rescue ({ backend, crashBudget }: { crashBudget: number, backend: string }): Promise<Rescued> {
     const rescued = await rescues.rescue(this.#session, backend, crashBudget)
-    if (rescued.charged.length + rescued.released.length > 0) this.#wake.stored()
+    const early = this.#clock !== null && await this.#clock.settle(backend) > 0
+    if (early || rescued.charged.length + rescued.released.length > 0) this.#wake.stored()
     await this.#ended(rescued.charged.filter(({ status }) => status !== 'READY').map(({ id }) => id))
     return rescued
   }

@@ -21,14 +21,14 @@ function good (): Entry[] {
     entry('accepted', ENQUEUER, { key: 'b', id: 'B' }), // 40
     entry('start', ONE, { id: 'A', key: 'a', attempt: 1 }), // 50
     entry('end', ONE, { id: 'A', attempt: 1, how: 'returned' }), // 60
-    entry('finished', ONE, { id: 'A', status: 'SUCCESSFUL' }), // 70
+    entry('finished', ONE, { id: 'A', status: 'SUCCESSFUL', attempts: 1 }), // 70
     entry('start', ONE, { id: 'B', key: 'b', attempt: 1 }), // 80
     entry('beat', ONE, { id: 'B', attempt: 1 }), // 90
     entry('kill', 1, { of: ONE }), // 100
     entry('rescued', TWO, { workers: ['one'], charged: ['B'], released: 0 }), // 110
     entry('start', TWO, { id: 'B', key: 'b', attempt: 2 }), // 120
     entry('end', TWO, { id: 'B', attempt: 2, how: 'returned' }), // 130
-    entry('finished', TWO, { id: 'B', status: 'SUCCESSFUL' }), // 140
+    entry('finished', TWO, { id: 'B', status: 'SUCCESSFUL', attempts: 2 }), // 140
     entry('asked', ENQUEUER, { key: 'c', name: 'fast', delay: null }), // 150
     entry('refused-enqueue', ENQUEUER, { key: 'c', code: 'FST_TASKS_STORE_UNAVAILABLE' }) // 160
   ]
@@ -73,6 +73,10 @@ t.test('an attempt of a process that was stopped may be seen after another has b
   t.same(kinds(judge([...resumed, entry('beat', ONE, { id: 'B', attempt: 1 }, 200)], rows()).faults), ['overlapping'])
 })
 
+t.test('a retry whose answer came late may be told after the end of the next attempt', async (t) => {
+  t.same(kinds(judge([...good(), entry('retried', ONE, { id: 'B', attempts: 1 })], rows()).faults), [])
+})
+
 type Change = (entries: Entry[], rows: [FinalRow, FinalRow]) => { entries?: Entry[], rows?: FinalRow[] }
 
 const BROKEN: ReadonlyArray<readonly [what: string, fault: keyof Faults, change: Change]> = [
@@ -82,9 +86,9 @@ const BROKEN: ReadonlyArray<readonly [what: string, fault: keyof Faults, change:
   ['a row holds the arguments of another', 'unexpected', (_, [a, b]) => ({ rows: [{ ...a, args: '["c"]', returnValue: '"c"' }, b] })],
   ['a row is of another task', 'unexpected', (_, [a, b]) => ({ rows: [{ ...a, task: 'slow' }, b] })],
   ['something ran that was never asked for', 'unexpected', (entries) => ({ entries: [...entries, entry('start', ONE, { id: 'X', key: 'x', attempt: 1 })] })],
-  ['two attempts wrote an ending', 'finishedTwice', (entries) => ({ entries: [...entries, entry('finished', ONE, { id: 'B', status: 'SUCCESSFUL' })] })],
+  ['two attempts wrote an ending', 'finishedTwice', (entries) => ({ entries: [...entries, entry('finished', ONE, { id: 'B', status: 'SUCCESSFUL', attempts: 1 })] })],
   ['a task ran again after its end', 'resurrected', (entries) => ({ entries: [...entries, entry('start', TWO, { id: 'A', key: 'a', attempt: 2 })] })],
-  ['a task was put back after its end', 'resurrected', (entries) => ({ entries: [...entries, entry('retried', TWO, { id: 'A' })] })],
+  ['a task was put back after its end', 'resurrected', (entries) => ({ entries: [...entries, entry('retried', TWO, { id: 'A', attempts: 1 })] })],
   ['an ending was taken back', 'resurrected', (_, [a, b]) => ({ rows: [{ ...a, status: 'FAILED', task: 'doomed', attempts: 1, errors: [WORKER_LOST] }, b] })],
   ['two attempts lived at one moment', 'overlapping', (entries) => ({ entries: [...entries, entry('beat', ONE, { id: 'B', attempt: 1 }, 125)] })],
   ['two attempts began at one moment', 'overlapping', (entries) => ({ entries: [...entries, entry('start', TWO, { id: 'A', key: 'a', attempt: 1 }, 55), entry('end', TWO, { id: 'A', attempt: 1, how: 'returned' }, 58)] })],

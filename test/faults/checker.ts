@@ -26,6 +26,8 @@ export interface History {
   readonly resumeMs: number
   /** How long after SIGTERM an attempt may still be seen to start: the signal's way to the process. */
   readonly termMs: number
+  /** The database's clock was set while it ran: its moments tell of no order, nor of how long anything took. */
+  readonly datesJump?: boolean
 }
 
 /** What must not happen: each must be empty. */
@@ -83,10 +85,10 @@ export function check (history: History): Verdict {
     ...checkStored(asked, accepted, entries, rows),
     ...checkEndings(history, stops),
     overlapping: overlapping(attempts, stops, history.resumeMs),
-    early: early(asked, entries, rows),
+    early: early(asked, history),
     stuck: rows.filter(({ status }) => !isFinal(status)).map(({ id, status }) => `${id} is ${status}`),
     wrongEnding: rows.flatMap((row) => wrongEnding(row, history.crashBudget)),
-    disordered: rows.flatMap(disorder),
+    disordered: rows.flatMap((row) => disorder(row, history)),
     untyped: entries.filter(({ what, code }) => what === 'refused-enqueue' && code !== 'FST_TASKS_STORE_UNAVAILABLE').map(({ key, code }) => `${String(key)}: ${String(code)}`),
     startedAfterTerm: startedAfterTerm(entries, history.termMs)
   }
@@ -134,6 +136,8 @@ function checkEndings ({ entries, rows, resumeMs }: History, stops: Stops): Pick
     } else if (before !== undefined && (entry.what === 'start' || entry.what === 'retried')) {
       // What a stopped process had already claimed it may begin when it goes on; no write of it counts.
       if (entry.what === 'start' && excused(stops, entry.pid, entry.at, resumeMs)) continue
+      // A retry is told when its answer has come, which on a bad network may be after the next attempt has ended.
+      if (entry.what === 'retried' && (entry['attempts'] as number) < (before['attempts'] as number)) continue
       resurrected.push(`${id} had ended ${String(before['status'])}, and then: ${entry.what}`)
     }
   }
@@ -199,9 +203,10 @@ function excused (stops: Stops, pid: number, at: number, resumeMs: number): bool
 }
 
 /** By two clocks: the database's, in the row, and the host's monotonic one, in the ledgers. */
-function early (asked: ReadonlyMap<string, Entry>, entries: readonly Entry[], rows: readonly FinalRow[]): string[] {
+function early (asked: ReadonlyMap<string, Entry>, { entries, rows, datesJump = false }: History): string[] {
   const found = rows.filter(({ status, runAfter, lastAttemptedAt }) => status !== 'READY' && runAfter !== null && lastAttemptedAt !== null && lastAttemptedAt < runAfter)
     .map(({ id, runAfter, lastAttemptedAt }) => `${id} was attempted ${Number(runAfter) - Number(lastAttemptedAt)} ms early`)
+  if (datesJump) return found
   for (const { what, id, key, at } of entries) {
     const request = what === 'start' ? asked.get(key as string) : undefined
     if (request === undefined) continue
@@ -219,12 +224,12 @@ function wrongEnding (row: FinalRow, crashBudget: number): string[] {
   return row.returnValue === JSON.stringify(keyOf(row)) ? [] : [`${row.id} returned ${String(row.returnValue)}`]
 }
 
-function disorder (row: FinalRow): string[] {
+function disorder (row: FinalRow, { datesJump = false }: History): string[] {
   if (!isFinal(row.status)) return []
   const { id, enqueuedAt, startedAt, lastAttemptedAt, finishedAt, attempts, errors, status } = row
   const found: string[] = []
   if (startedAt === null || lastAttemptedAt === null || finishedAt === null) found.push(`${id} ended without its moments`)
-  else if (!(enqueuedAt <= startedAt && startedAt <= lastAttemptedAt && lastAttemptedAt <= finishedAt)) found.push(`${id}: ${enqueuedAt} ${startedAt} ${lastAttemptedAt} ${finishedAt}`)
+  else if (!datesJump && !(enqueuedAt <= startedAt && startedAt <= lastAttemptedAt && lastAttemptedAt <= finishedAt)) found.push(`${id}: ${enqueuedAt} ${startedAt} ${lastAttemptedAt} ${finishedAt}`)
   if (status === 'FAILED' && errors.length === 0) found.push(`${id} FAILED without an error`)
   // Every charged attempt but a successful last one left its error; one that was handed back left nothing.
   if (attempts !== errors.length + (status === 'SUCCESSFUL' ? 1 : 0)) found.push(`${id}: ${attempts} attempts, ${errors.length} errors, ${status}`)

@@ -3,7 +3,8 @@ import { CRASH_BUDGET } from '#lib/core/limits.js'
 import { check, type Faults, type Verdict } from './checker.ts'
 import { monotonic } from './ledger.ts'
 import { randomFrom } from './processes/random.js'
-import type { Blow, Scenario } from './scenarios.ts'
+import { openHostClock } from './host-clock.ts'
+import { LATEST, type Blow, type Scenario } from './scenarios.ts'
 import { openPostgresSite, openSqliteSite } from './site.ts'
 import { World } from './world.ts'
 
@@ -34,16 +35,21 @@ const PATIENCE = 4 // times as long, until what must have happened has
 /** Run one scenario: hurt, heal, drain, stop, and judge. */
 export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false }: RunOptions): Promise<Report> {
   const site = database === 'sqlite' ? await openSqliteSite({ smallDisk: scenario.smallDisk ?? false }) : await openPostgresSite({ settings: { ...scenario.settings } })
-  if (site === null) return { verdict: check({ entries: [], rows: [], crashBudget: CRASH_BUDGET, resumeMs: 0, termMs: 0 }), failures: [], blows: 0, drainMs: 0, folder: '', skipped: 'this host does not let us mount a small disk' }
+  if (site === null) return notRun('this host does not let us mount a small disk')
   const leaseMs = scenario.leaseMs ?? LEASE_MS
+  const clock = scenario.clocks === true ? await openHostClock() : null
+  if (scenario.clocks === true && clock === null) {
+    await site.close()
+    return notRun('this host has no C compiler to make clocks with that can be set')
+  }
   let world: World | null = null
   try {
-    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: 2, pauseMs: 50, skew: scenario.skew ?? [] })
+    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: 2, pauseMs: 50, clock })
     const blows = await strike(world, scenario, seed, seconds)
     const { left, waitedMs } = await world.drain(DRAIN_MS)
     await world.stop()
     const [entries, rows, remains] = [await world.entries(), await site.rows(), await site.remains()]
-    const verdict = check({ entries, rows, crashBudget: CRASH_BUDGET, resumeMs: leaseMs, termMs: 1_500 })
+    const verdict = check({ entries, rows, crashBudget: CRASH_BUDGET, resumeMs: leaseMs, termMs: 1_500, datesJump: clock !== null && database === 'sqlite' })
     const failures = [
       ...failuresOf(verdict.faults),
       ...world.problems,
@@ -56,6 +62,7 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
   } finally {
     await world?.close()
     if (!keep) await world?.forget()
+    await clock?.close()
     await site.close()
   }
 }
@@ -73,7 +80,12 @@ async function strike (world: World, scenario: Scenario, seed: number, seconds: 
     blows += 1
   }
   world.site.proxy?.heal()
+  if (scenario.clocks === true) for (const host of world.hosts) await world.setDate(host, LATEST)
   return blows
+}
+
+function notRun (why: string): Report {
+  return { verdict: check({ entries: [], rows: [], crashBudget: CRASH_BUDGET, resumeMs: 0, termMs: 0 }), failures: [], blows: 0, drainMs: 0, folder: '', skipped: why }
 }
 
 /** On a slow machine faults take longer to bite. */

@@ -21,7 +21,8 @@ export interface Scenario {
   readonly mustNot?: readonly Happening[]
   readonly leaseMs?: number
   readonly graceMs?: number
-  readonly skew?: readonly number[]
+  /** Dates are wrong by hours, and jump. */
+  readonly clocks?: boolean
   /** Defaults of the database's sessions (PostgreSQL). */
   readonly settings?: Readonly<Record<string, string>>
   /** On a disk that can be filled (SQLite). */
@@ -92,6 +93,15 @@ const fillDisk: Blow = async (world, random) => {
   await disk.empty()
 }
 
+const HOUR = 3_600_000
+const OFFSETS = [HOUR, -HOUR, 0, 2 * HOUR, -90_000, 90_000] as const
+const jump: Blow = async (world, random) => {
+  const { hosts } = world
+  await world.setDate(hosts[Math.floor(random() * hosts.length)] as string, OFFSETS[Math.floor(random() * OFFSETS.length)] as number)
+}
+/** Ahead of all that was said to be deferred. */
+export const LATEST = 3 * HOUR
+
 const BOTH = ['sqlite', 'postgres'] as const
 const DEATHS: Scenario['blows'] = [[4, killChild], [1, killSupervisor], [2, killGroup], [1, killEnqueuer], [1, killEverybody]]
 const PAUSES: Scenario['blows'] = [[3, pauseGroup], [1, pauseChild], [1, pauseShortly]]
@@ -104,7 +114,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'deaths', databases: BOTH, blows: DEATHS, restMs: 700, must: ['kill', 'death charged', 'lease expired', 'second start'] },
   { name: 'pauses', databases: BOTH, blows: PAUSES, restMs: 600, must: ['pause', 'lease expired', 'stale write refused', 'second start'] },
   { name: 'stops', databases: BOTH, blows: [[2, term], [1, termTwice]], restMs: 1_200, leaseMs: 8_000, graceMs: 200, must: ['term', 'handed back'], mustNot: ['death charged', 'stale write refused'] },
-  { name: 'clocks', databases: BOTH, blows: [[2, killGroup], [1, pauseGroup], [1, killEnqueuer]], restMs: 900, skew: [3_600_000, -3_600_000, 3_600_000], must: ['skew', 'kill', 'deferred'] },
+  { name: 'clocks', databases: BOTH, blows: [[6, jump], [2, killGroup], [1, pauseGroup], [1, killEnqueuer]], restMs: 500, clocks: true, must: ['skew', 'kill', 'deferred'] },
   { name: 'network', databases: ['postgres'], blows: NETWORK, restMs: 400, must: ['reply lost', 'black hole', 'reset', 'lease expired', 'second start'] },
   { name: 'restarts', databases: ['postgres'], blows: SERVER, restMs: 900, must: ['restart', 'second start'] },
   { name: 'sessions', databases: ['postgres'], blows: SESSIONS, restMs: 500, must: ['session ended', 'lock'], settings: { default_transaction_isolation: 'serializable', statement_timeout: '2s', lock_timeout: '300ms', idle_in_transaction_session_timeout: '1s' } },
@@ -113,8 +123,8 @@ export const SCENARIOS: readonly Scenario[] = [
 
 /** All of it at once, for the long run. */
 export const EVERYTHING: Readonly<Record<'sqlite' | 'postgres', Scenario>> = {
-  sqlite: { name: 'everything', databases: ['sqlite'], blows: [...DEATHS, ...PAUSES], restMs: 600, skew: [0, 3_600_000, -3_600_000], must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'second start', 'skew'] },
-  postgres: { name: 'everything', databases: ['postgres'], blows: [...DEATHS, ...PAUSES, ...NETWORK, ...SERVER, ...SESSIONS], restMs: 600, skew: [0, 3_600_000, -3_600_000], must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'reply lost', 'restart', 'second start', 'skew'] }
+  sqlite: { name: 'everything', databases: ['sqlite'], blows: [...DEATHS, ...PAUSES, [4, jump]], restMs: 400, clocks: true, must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'second start', 'skew'] },
+  postgres: { name: 'everything', databases: ['postgres'], blows: [...DEATHS, ...PAUSES, ...NETWORK, ...SERVER, ...SESSIONS, [4, jump]], restMs: 300, clocks: true, must: ['kill', 'pause', 'lease expired', 'death charged', 'stale write refused', 'reply lost', 'restart', 'second start', 'skew'] }
 }
 
 function which (random: Random): number {

@@ -8,6 +8,7 @@ import { openStore } from '#lib/store/index.js'
 import { startProcess, type TestProcess } from '../support/processes.ts'
 import { eventually } from '../support/eventually.ts'
 import { monotonic, parseLedger, readLedgers, type Entry } from './ledger.ts'
+import type { HostClock } from './host-clock.ts'
 import type { Site } from './site.ts'
 
 export interface WorldSettings {
@@ -18,14 +19,15 @@ export interface WorldSettings {
   readonly workers: number
   /** Mean pause of the enqueuer between two requests. */
   readonly pauseMs: number
-  /** Milliseconds by which the clocks of the enqueuer, the first worker, the second … are wrong. */
-  readonly skew: readonly number[]
+  /** Dates that are wrong and jump; null for true ones. */
+  readonly clock: HostClock | null
 }
 
 /** A supervisor with its worker processes, or an enqueuer: replaced when it is gone. */
 interface Place {
   readonly role: string
-  readonly skewMs: number
+  /** By whose date it goes. */
+  readonly host: string
   process: TestProcess
   gone: boolean
 }
@@ -60,8 +62,8 @@ export class World {
     const store = openStore({ url: site.direct })
     await store.open() // creates the tables before anything is hurt
     await store.close()
-    world.#add('enqueuer', settings.skew[0] ?? 0)
-    for (let count = 0; count < settings.workers; count++) world.#add('worker', settings.skew[count + 1] ?? 0)
+    await world.#add('enqueuer', 'enqueuer')
+    for (let count = 0; count < settings.workers; count++) await world.#add('worker', `worker${count}`)
     await eventually(async () => {
       const boots = (await world.entries()).filter(({ what }) => what === 'ready' || what === 'boot')
       if (boots.length < settings.workers + 2) throw new Error('the processes do not come up')
@@ -141,6 +143,17 @@ export class World {
     }
   }
 
+  /** Set the date of a host, wrong or right. */
+  async setDate (host: string, offsetMs: number): Promise<void> {
+    this.note('skew', { host, by: offsetMs })
+    await this.settings.clock?.set(host, offsetMs)
+  }
+
+  /** The hosts that processes run on. */
+  get hosts (): string[] {
+    return [...new Set(this.#places.map(({ host }) => host))]
+  }
+
   /** Nothing is hurt any more, nothing new comes, and workers go on until nothing is left to do; or until the deadline. */
   async drain (timeoutMs: number): Promise<{ left: number, waitedMs: number }> {
     const started = monotonic()
@@ -183,34 +196,35 @@ export class World {
     return parseLedger(await readFile(join(this.ledgers, `worker.${pid}.jsonl`), 'utf8').catch(() => ''))
   }
 
-  #add (role: string, skewMs: number): void {
-    const place = { role, skewMs, gone: true } as unknown as Place
+  async #add (role: string, name: string): Promise<void> {
+    // A file is used on one host: its processes share a date, and where it is the database's clock, that one jumps.
+    const host = this.site.name === 'sqlite' ? 'the host' : name
+    const place = { role, host, gone: true } as unknown as Place
     this.#places.push(place)
-    this.#launch(place)
+    await this.#launch(place)
   }
 
-  #launch (place: Place): void {
+  async #launch (place: Place): Promise<void> {
     const { settings, site } = this
+    const clock = await settings.clock?.env(place.host)
     const args = ['--lease', `${settings.leaseMs}`, '--sweep', `${settings.sweepMs}`, '--interval', '300', '--concurrency', '8', '--shutdown-grace', `${settings.graceMs}`]
     place.gone = false
     place.process = startProcess({ after: (end) => { this.#after.push(end) } }, fileURLToPath(new URL(`processes/${place.role}.js`, import.meta.url)), {
       args: place.role === 'worker' ? args : [],
-      execArgv: place.skewMs === 0 ? [] : ['--import', new URL('processes/skew.js', import.meta.url).href],
       env: {
         TASKS_DATABASE_URL: site.url,
         LEDGER: this.ledgers,
         ROLE: place.role,
         SEED: String(settings.seed + this.#after.length),
         PAUSE_MS: String(settings.pauseMs),
-        ...(place.skewMs !== 0 && { SKEW_MS: String(place.skewMs), SKEW_JUMP_MS: '1500' })
+        ...clock
       }
     })
-    if (place.skewMs !== 0) this.note('skew', { of: place.process.pid, by: place.skewMs })
     const { process } = place
     void process.exit({ timeout: 2 ** 31 - 1 }).then(({ code, signal: by }) => {
       place.gone = true
       if (code !== 0 && !ENDED_FROM_OUTSIDE.has(by)) this.#problems.push(`a ${place.role} ended with ${String(code ?? by)}: ${process.stderr.slice(-5).join(' | ')}`)
-      if (!this.#closing) setTimeout(() => { if (!this.#closing && place.gone) this.#launch(place) }, RESTART_MS)
+      if (!this.#closing) setTimeout(() => { if (!this.#closing && place.gone) void this.#launch(place) }, RESTART_MS)
     }, () => {})
   }
 }

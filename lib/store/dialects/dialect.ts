@@ -8,6 +8,8 @@ export interface Dialect {
   readonly name: 'sqlite' | 'postgres'
   /** The database's clock in epoch milliseconds, as a scalar that an index scan can use. */
   readonly now: string
+  /** By what leases are counted, now. */
+  leaseClock (): LeaseClock
   /** True where one statement may change rows in several CTEs. */
   readonly writesInCtes: boolean
   /** True where only one transaction at a time can write. */
@@ -53,6 +55,19 @@ export interface Dialect {
   readonly tupleOptions: Readonly<Record<string, unknown>>
   /** How many rows a query would give, by the planner's estimate; null where the database has none. */
   estimate (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<number | null>
+}
+
+/**
+ * The clock of leases. It is the database's own, except where that is the host's: one that somebody sets, or that jumps,
+ * would end every lease at once. There it is the host's monotonic clock, which all processes on the file share.
+ */
+export interface LeaseClock {
+  /** Milliseconds, as a scalar; its value is bound by `bound`. */
+  readonly now: string
+  readonly bound: readonly unknown[]
+  /** A condition that the lease of a row of workers has run out, bound by `expiredBound`. */
+  expired (worker: string): string
+  readonly expiredBound: readonly unknown[]
 }
 
 export type ColumnType = 'text' | 'uuid' | 'int' | 'bigint' | 'boolean'

@@ -1,16 +1,20 @@
 import type { Knex } from 'knex'
 import { createHash } from 'node:crypto'
-import type { ColumnType, Dialect } from './dialect.js'
+import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
 import { POSTGRES_VERSION_MIN } from '../../core/limits.js'
+
+// clock_timestamp, not now(): a transaction that is open for an hour must not write moments of an hour ago. As a
+// sub-query it is evaluated once and can bound an index scan, which a volatile function cannot. floor, so that
+// nothing is due half a millisecond early.
+const NOW = '(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)'
+const LEASE_CLOCK: LeaseClock = Object.freeze({ now: NOW, bound: [], expired: (worker: string) => `${worker}.lease_until <= ${NOW}`, expiredBound: [] })
 
 /** PostgreSQL 14 and later, through `pg`. */
 export const postgres: Dialect = Object.freeze({
   name: 'postgres',
-  // clock_timestamp, not now(): a transaction that is open for an hour must not write moments of an hour ago. As a
-  // sub-query it is evaluated once and can bound an index scan, which a volatile function cannot. floor, so that
-  // nothing is due half a millisecond early.
-  now: '(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)',
+  now: NOW,
+  leaseClock: () => LEASE_CLOCK,
   writesInCtes: true,
   singleWriter: false,
   skipLocked: 'FOR UPDATE SKIP LOCKED',

@@ -1,13 +1,17 @@
 import type { Knex } from 'knex'
-import type { ColumnType, Dialect } from './dialect.js'
+import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
 import { SQLITE_VERSION_MIN } from '../../core/limits.js'
+
+// Rounded: the product of a fraction of seconds and 1000 may fall a hair below the millisecond it stands for.
+const NOW = "(SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER))"
+const REBOOT_MS = 60_000
 
 /** SQLite, through `sqlite3` or `better-sqlite3`. */
 export const sqlite: Dialect = Object.freeze({
   name: 'sqlite',
-  // Rounded: the product of a fraction of seconds and 1000 may fall a hair below the millisecond it stands for.
-  now: "(SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER))",
+  now: NOW,
+  leaseClock,
   writesInCtes: false,
   singleWriter: true,
   skipLocked: '',
@@ -58,6 +62,21 @@ export const sqlite: Dialect = Object.freeze({
   tupleOptions: Object.freeze({}),
   estimate: async () => null
 } satisfies Dialect)
+
+/**
+ * The host's monotonic clock, as this process reads it when it sends the statement. It begins anew when the host does: a
+ * lease that was taken later than now, by it, and is over by the date, is from before that. (Both: the statement may have
+ * waited since it was sent, and the date may have jumped.)
+ */
+function leaseClock (): LeaseClock {
+  const now = Number(process.hrtime.bigint() / 1_000_000n)
+  return {
+    now: '?',
+    bound: [now],
+    expired: (worker: string) => `(${worker}.lease_until <= ? OR (${worker}.lease_until - ${worker}.lease_ms > ? AND ${worker}.last_seen + ${worker}.lease_ms <= ${NOW}))`,
+    expiredBound: [now, now + REBOOT_MS]
+  }
+}
 
 function isOlder (version: string, minimum: string): boolean {
   const [a, b] = [version, minimum].map((text) => text.split('.').map(Number))

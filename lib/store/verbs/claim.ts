@@ -155,6 +155,7 @@ function takenBy ({ dialect, tables }: Session, { worker, claim }: ClaimRequest)
 function updateOnly (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Statement {
   const { dialect, tables } = session
   const { worker, claim, backend, limit, tasks } = request
+  const clock = dialect.leaseClock()
   const bindings: unknown[] = []
   const picks = lanes.map((lane) => {
     bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, limit)
@@ -169,9 +170,9 @@ function updateOnly (session: Session, request: ClaimRequest, lanes: readonly La
     UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
-      AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > n.at)
+      AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now})
     RETURNING ${dialect.tuple(CLAIMED)}`
-  return [sql, [worker, claim, ...bindings, limit, worker]]
+  return [sql, [worker, claim, ...bindings, limit, worker, ...clock.bound]]
 }
 
 export function batchOf ({ tables }: Session, { worker, claim, backend, start }: Pick<ClaimRequest, 'worker' | 'claim' | 'backend' | 'start'>, ids: unknown[]): Statement {

@@ -37,8 +37,9 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   const locked = dialect.singleWriter ? heads : await lock(session, run, request, heads)
   const busy = locked.length < heads.length ? LIMIT_BUSY_MS : null
   if (locked.length === 0) return { rows: [], nextIn: busy }
+  const clock = dialect.leaseClock()
   // Fenced as a claim is: who takes the lease away waits for this.
-  const alive = await run(`SELECT w.id FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${dialect.now} ${dialect.singleWriter ? '' : 'FOR KEY SHARE'}`, [request.worker])
+  const alive = await run(`SELECT w.id FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now} ${dialect.singleWriter ? '' : 'FOR KEY SHARE'}`, [request.worker, ...clock.bound])
   if (alive.length === 0) return { rows: [], nextIn: null }
   const limits = await Limits.read(session, run, request, locked)
   const chosen = limits.choose(await candidates(session, run, request, locked, limits), request.limit)

@@ -21,19 +21,21 @@ export async function rescue (session: Session, backend: string, crashBudget: nu
 /** Seen by a read, so that a sweep that finds nothing takes no lock. */
 async function isNeeded (session: Session, backend: string): Promise<boolean> {
   const { dialect, tables } = session
+  const clock = dialect.leaseClock()
   const [record] = await session.read('look for dead workers', `
-    SELECT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <= ${dialect.now}) AS expired,
-      EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = c.worker)) AS orphaned`, [backend, backend])
+    SELECT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.backend = ? AND ${clock.expired('w')}) AS expired,
+      EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = c.worker)) AS orphaned`, [backend, ...clock.expiredBound, backend])
   return isTrue(record?.['expired']) || isTrue(record?.['orphaned'])
 }
 
 async function fence (session: Session, backend: string): Promise<string[]> {
   const { dialect, tables } = session
+  const clock = dialect.leaseClock()
   // SKIP LOCKED: a worker in the middle of a claim or a renewal is met again by the next sweep.
   const { rows } = await session.write('fence dead workers', `
     UPDATE ${tables.workers} SET lease_until = 0 WHERE id IN (
-      SELECT w.id FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <> 0 AND w.lease_until <= ${dialect.now} ${dialect.skipLocked}
-    ) RETURNING id`, [backend])
+      SELECT w.id FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <> 0 AND ${clock.expired('w')} ${dialect.skipLocked}
+    ) RETURNING id`, [backend, ...clock.expiredBound])
   return rows.map(({ id }) => id as string)
 }
 

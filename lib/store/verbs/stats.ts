@@ -107,7 +107,8 @@ async function oldestReady (session: Session, backend: string, queue: string): P
 
 async function liveWorkers (session: Session, backend: string): Promise<Array<Stats['workers'][number] & { tasks: string[] }>> {
   const { dialect, tables } = session
-  const records = await session.read('read the workers', `SELECT id, last_seen, running, quarantine, tasks FROM ${tables.workers} WHERE backend = ? AND lease_until > ${dialect.now} ORDER BY id`, [backend])
+  const clock = dialect.leaseClock()
+  const records = await session.read('read the workers', `SELECT id, last_seen, running, quarantine, tasks FROM ${tables.workers} w WHERE w.backend = ? AND NOT ${clock.expired('w')} ORDER BY w.id`, [backend, ...clock.expiredBound])
   return records.map(({ id, last_seen: lastSeen, running, quarantine, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), quarantine: quarantine === true || quarantine === 1, tasks: JSON.parse(tasks as string) as string[] }))
 }
 

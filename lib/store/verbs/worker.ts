@@ -6,19 +6,21 @@ import { releaseClaims } from './release.js'
 /** Write the worker's row with its lease. */
 export async function register (session: Session, worker: WorkerRow): Promise<void> {
   const { dialect, tables } = session
+  const clock = dialect.leaseClock()
   await session.write('register the worker', `
-    INSERT INTO ${tables.workers} (id, backend, lease_until, last_seen, started_at, running, quarantine, tasks)
-    SELECT ?, ?, n.at + ?, n.at, n.at, 0, ${String(worker.quarantine)}, ? FROM (SELECT ${dialect.now} AS at) AS n
+    INSERT INTO ${tables.workers} (id, backend, lease_until, lease_ms, last_seen, started_at, running, quarantine, tasks)
+    SELECT ?, ?, ${clock.now} + ?, ?, n.at, n.at, 0, ${String(worker.quarantine)}, ? FROM (SELECT ${dialect.now} AS at) AS n
     WHERE true
-    ON CONFLICT (id) DO NOTHING`, [worker.id, worker.backend, worker.leaseMs, JSON.stringify(worker.tasks)])
+    ON CONFLICT (id) DO NOTHING`, [worker.id, worker.backend, ...clock.bound, worker.leaseMs, worker.leaseMs, JSON.stringify(worker.tasks)])
 }
 
 /** A lease that has run out is not renewed: what it held may have been taken. */
 export async function renew (session: Session, worker: string, leaseMs: number, running: number): Promise<Renewal> {
   const { dialect, tables } = session
+  const clock = dialect.leaseClock()
   const { rows } = await session.write('renew the lease', `
-    UPDATE ${tables.workers} SET lease_until = ${dialect.now} + ?, last_seen = ${dialect.now}, running = ?
-    WHERE id = ? AND lease_until > ${dialect.now} RETURNING id`, [leaseMs, running, worker])
+    UPDATE ${tables.workers} SET lease_until = ${clock.now} + ?, lease_ms = ?, last_seen = ${dialect.now}, running = ?
+    WHERE id = ? AND lease_until > ${clock.now} RETURNING id`, [...clock.bound, leaseMs, leaseMs, running, worker, ...clock.bound])
   if (rows.length === 0) return { held: false, claims: [], cancelled: [] }
   const claims = await session.read('read the worker\'s claims', `SELECT claim FROM ${tables.claims} WHERE worker = ?`, [worker])
   return { held: true, claims: claims.map(({ claim }) => Number(claim)), cancelled: await cancelled(session, worker) }

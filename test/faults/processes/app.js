@@ -69,7 +69,7 @@ function listen (line) {
 export async function buildApp () {
   const app = Fastify({ logger: { level: 'info', stream: { write: listen } } })
   await app.register(fastifyTasks, { tasks: [fast, slow, block, flaky, doomed], taskLogLevel: 'debug' })
-  app.tasks.addHook('onFinished', async ({ id, status }) => { note('finished', { id, status }) })
-  app.tasks.addHook('onRetried', async ({ id }) => { note('retried', { id }, { sync: false }) })
+  app.tasks.addHook('onFinished', async ({ id, status, attempts }) => { note('finished', { id, status, attempts }) })
+  app.tasks.addHook('onRetried', async ({ id, attempts }) => { note('retried', { id, attempts }, { sync: false }) })
   return app
 }
