@@ -60,6 +60,11 @@ export function isForeignSession (error: unknown): boolean {
   return code === '26000' || code === '42P05'
 }
 
+/** True where another row holds the key already (unique_violation, on PostgreSQL; SQLite's one writer looks before it writes). */
+export function breaksUniqueness (error: unknown): boolean {
+  return codeOf(error) === '23505'
+}
+
 /** True where the server, or a pooler before it, refuses the settings that a connection begins with. */
 export function refusesOptions (error: unknown): boolean {
   return codeOf(error) === '08P01'

@@ -23,6 +23,7 @@ import * as limited from './verbs/limited-heads.js'
 import * as pruning from './verbs/prune.js'
 import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
+import { requeue } from './verbs/requeue.js'
 import * as rescues from './verbs/rescue.js'
 import { stats } from './verbs/stats.js'
 import { SteppedClock } from './verbs/stepped-clock.js'
@@ -136,7 +137,7 @@ export class KnexStore implements Store {
   }
 
   async requeue (selection: Selection): Promise<string[]> {
-    const ids = await control.requeue(this.#session, selection)
+    const ids = await requeue(this.#session, selection)
     if (ids.length > 0) this.#wake.stored()
     return ids
   }

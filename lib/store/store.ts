@@ -58,7 +58,10 @@ export interface Store {
   // --- control ---
   /** READY rows become CANCELLED at once, RUNNING ones are marked and their workers told. `ids` are those that it took effect on. */
   cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }>
-  /** FAILED and CANCELLED rows become READY, due now, with their errors kept and both budgets new. */
+  /**
+   * FAILED and CANCELLED rows become READY, due now, with their errors kept and both budgets new. A row under a unique key
+   * takes it again; where another one holds it, it is left as it is.
+   */
   requeue (selection: Selection): Promise<string[]>
   pause (backend: string, queue: string): Promise<void>
   resume (backend: string, queue: string): Promise<void>
@@ -161,7 +164,10 @@ export interface RowLimits {
 
 export interface UniqueRule {
   readonly key: string
-  /** How long the key is held: while READY, until the end, or ms from the insert. */
+  /**
+   * How long the key is held: while READY (also when it is put back, unless another row has the key by then), until the
+   * end, or ms from the insert. `requeue` counts as an insert.
+   */
   readonly scope: 'ready' | 'unfinished' | number
   readonly onConflict: 'return' | 'replace' | 'throw'
 }

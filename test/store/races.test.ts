@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import knex, { type Knex } from 'knex'
 import { openStore, type KnexStore } from '#lib/store/index.js'
-import { Bench, ending, type TestWorker } from '#lib/conformance/store/bench.js'
+import { Bench, ending, newRow, type TestWorker } from '#lib/conformance/store/bench.js'
 import type { ClaimedRow } from '#lib/store/store.js'
 import { databases } from '../support/databases.ts'
 import { eventually } from '../support/eventually.ts'
@@ -48,6 +48,22 @@ for (const changes of [1, 2, 3]) {
     }
   })
 }
+
+t.test('a retry, a hand-back and a rescue do not wait for a transaction that is enqueueing under their key', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { bench, store } = await setting(t)
+  const unique = { key: 'k', scope: 'ready', onConflict: 'return' } as const
+  for (const back of ['retry', 'hand-back', 'rescue']) {
+    const { row, worker } = await bench.running({ task: `test.${back}`, unique })
+    const stranger = await store.begin()
+    const [inserted] = await store.insert([newRow({ task: row.task, unique })], { transaction: stranger.transaction })
+    t.equal(inserted?.isDuplicate, false, 'it runs, so the key is free')
+    if (back === 'retry') t.equal((await worker.finish(ending(row, 'READY'))).length, 1)
+    else if (back === 'hand-back') t.same(await worker.release(row), [row.id])
+    else t.equal((await bench.bury(worker)).charged.length, 1)
+    await stranger.commit()
+    t.equal((await bench.get(row.id)).status, 'READY')
+  }
+})
 
 async function change ({ knex, row }: Race): Promise<Knex.Transaction> {
   const holder = await knex.transaction()

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { BACKEND, ending, ids, storedError } from './bench.js'
 import type { Chapter } from './suite.js'
 import type { ClaimedRow } from '../../store/store.js'
+import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 /** What is written after a claim, and that only who holds the claim writes it. */
 export const finishChapter: Chapter = (test) => {
@@ -32,6 +33,20 @@ export const finishChapter: Chapter = (test) => {
     await worker.finish(ending(again, 'SUCCESSFUL'))
     const stored = await bench.get(row.id)
     assert.deepEqual([stored.status, stored.attempts, stored.errors], ['SUCCESSFUL', 2, [storedError()]])
+  })
+
+  test('of the workers that ran a row the newest 50 are kept', async (bench) => {
+    const { row, worker } = await bench.running()
+    await worker.finish(ending(row, 'READY', { errors: [] }))
+    const others: string[] = []
+    for (let attempt = 0; attempt < WORKER_IDS_MAX + 2; attempt++) {
+      const next = await bench.worker()
+      others.push(next.id)
+      const again = await next.claimEventually(row.id)
+      assert.deepEqual(again.workerIds, [worker.id, ...others].slice(-WORKER_IDS_MAX))
+      await next.finish(ending(again, 'READY', { errors: [] }))
+    }
+    assert.deepEqual((await bench.get(row.id)).workerIds, others.slice(-WORKER_IDS_MAX))
   })
 
   test('endings of every kind are written in one call, one answer each', async (bench) => {

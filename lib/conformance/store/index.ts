@@ -11,6 +11,7 @@ import { rescueChapter } from './rescue.js'
 import { transactionChapter } from './transaction.js'
 import { transitionsChapter } from './transitions.js'
 import { uniqueChapter } from './unique.js'
+import { uniqueAgainChapter } from './unique-again.js'
 
 /** What {@link testStore} needs. */
 export interface StoreSuite {
@@ -37,7 +38,7 @@ export interface StoreSuite {
  */
 export function testStore ({ name = '', test, open }: StoreSuite): void {
   const declare = testFunction(test, name)
-  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, limitedChapter, rateChapter, transactionChapter, readChapter]
+  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, rateChapter, transactionChapter, readChapter]
   for (const chapter of chapters) {
     chapter((title, body) => {
       declare(title, async () => {

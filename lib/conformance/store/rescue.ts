@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { eventually } from '../eventually.js'
-import { BACKEND, ending, ids, type Bench, type TestWorker } from './bench.js'
+import { BACKEND, ending, ids, storedError, type Bench, type TestWorker } from './bench.js'
 import type { Chapter } from './suite.js'
 import type { ClaimedRow } from '../../store/store.js'
+import { ERRORS_MAX } from '../../core/limits.js'
 
 /** What becomes of the rows of a worker that died, whoever writes at the same time. */
 export const rescueChapter: Chapter = (test) => {
@@ -112,6 +113,18 @@ export const rescueChapter: Chapter = (test) => {
     await bench.bury(heir)
     const after = await bench.get(row.id)
     assert.deepEqual([after.status, after.errors.map(({ code, attempt }) => [code, attempt])], ['READY', [['FST_TASKS_WORKER_LOST', 2]]])
+  })
+
+  test('a death beside as many errors as are kept takes the place of the oldest', async (bench) => {
+    const { row, worker } = await bench.running()
+    const errors = Array.from({ length: ERRORS_MAX }, (_, index) => storedError({ message: `it failed "[,]" ${index}` }))
+    await worker.finish(ending(row, 'READY', { errors }))
+    const next = await bench.worker()
+    await next.claimEventually(row.id)
+    await bench.bury(next)
+    const after = (await bench.get(row.id)).errors
+    assert.deepEqual(after.slice(0, -1), errors.slice(1))
+    assert.equal(after.at(-1)?.code, 'FST_TASKS_WORKER_LOST')
   })
 
   test('a fenced worker can neither renew nor claim, and comes back under a new id only', async (bench) => {

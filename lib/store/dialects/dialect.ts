@@ -34,6 +34,8 @@ export interface Dialect {
   jsonObject (entries: ReadonlyArray<readonly [key: string, sql: string]>): string
   /** JSON text of an array of the ids of a set, in the order given. */
   jsonIds (id: string, order: string): string
+  /** A text that is a JSON array, without its first element where it has as many as this. */
+  room (text: string, max: number): string
   /** All but the last character of a text. */
   dropLast (text: string): string
 

@@ -40,6 +40,7 @@ export const postgres: Dialect = Object.freeze({
   elements: (column: string) => ({ from: `LATERAL json_array_elements_text(${column}::json) AS e (value)`, id: 'e.value::uuid' }),
   jsonObject: (entries) => `json_build_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})::text`,
   jsonIds: (id: string, order: string) => `json_agg(${id} ORDER BY ${order})::text`,
+  room: (text: string, max: number) => `CASE WHEN json_array_length(${text}::json) >= ${max} THEN (${text}::jsonb - 0)::text ELSE ${text} END`,
   dropLast: (text: string) => `left(${text}, -1)`,
 
   async checkVersion (knex: Knex) {

@@ -4,6 +4,7 @@ import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
 import { laneCtes, lanes as lanesOf } from './lanes.js'
 import { errorsOf, moment, workerIdsOf } from '../row.js'
+import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
 const START = -1 // before every `due` and every identity
@@ -92,8 +93,8 @@ export function changes (dialect: Dialect): string {
   return `status = 'RUNNING', claimable = false, attempts = r.attempts + 1,
     started_at = coalesce(r.started_at, n.at), last_attempted_at = n.at,
     worker_ids = CASE WHEN r.worker IS NULL THEN r.worker_ids WHEN r.worker_ids IS NULL THEN '["' || r.worker || '"]'
-      ELSE ${dialect.dropLast('r.worker_ids')} || ',"' || r.worker || '"]' END,
-    unique_key = CASE WHEN r.unique_ready THEN NULL ELSE r.unique_key END`
+      ELSE ${dialect.dropLast(`(${dialect.room('r.worker_ids', WORKER_IDS_MAX - 1)})`)} || ',"' || r.worker || '"]' END,
+    unique_held = CASE WHEN r.unique_ready THEN NULL ELSE r.unique_held END`
 }
 
 function oneStatement (session: Session, request: ClaimRequest): Statement {

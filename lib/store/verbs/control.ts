@@ -1,11 +1,8 @@
 import type { Row, Selection } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { returned, toRow } from '../row.js'
-import { putBack } from './guarded.js'
 import { isId } from './read.js'
-
-// Rows of one statement, so that a cancel of a million holds no lock for long.
-const BATCH = 1_000
+import { conditionOf, readyBatches } from './selection.js'
 
 /** READY rows end at once; RUNNING ones are marked, and the workers that hold them told. */
 export async function cancel (session: Session, selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
@@ -19,7 +16,7 @@ export async function cancel (session: Session, selection: Selection): Promise<{
 async function cancelReady (session: Session, selection: Selection): Promise<Row[]> {
   const { dialect } = session
   const cancelled: Row[] = []
-  for await (const ids of batches(session, selection, 'READY')) {
+  for await (const ids of readyBatches(session, selection)) {
     const { rows } = await session.write('cancel tasks', cancelling(session, `${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'`), [dialect.list(ids)])
     cancelled.push(...rows.map(toRow))
   }
@@ -47,20 +44,10 @@ function cancelling ({ dialect, tables }: Session, condition: string): string {
       claimable = false, parked = NULL, waiting = NULL, cancel_at = coalesce(r.cancel_at, n.at),
       holds = CASE WHEN ${ready} THEN NULL ELSE r.holds END,
       finished_at = CASE WHEN ${ready} THEN n.at ELSE r.finished_at END,
-      unique_key = CASE WHEN ${ready} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END
+      unique_held = CASE WHEN ${ready} AND r.unique_until IS NULL THEN NULL ELSE r.unique_held END
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE ${condition}
     RETURNING ${returned(dialect)}`
-}
-
-/** Ids of a selection in this status, `BATCH` at a time; what is done with them takes them out of it. */
-async function * batches (session: Session, selection: Selection, status: string): AsyncGenerator<string[]> {
-  const [condition, bindings] = conditionOf(session, selection, status)
-  for (let more = condition !== null; more;) {
-    const rows = await session.read('select tasks', `SELECT r.id FROM ${session.tables.results} r WHERE ${condition as string} LIMIT ${BATCH}`, bindings)
-    if (rows.length > 0) yield rows.map(({ id }) => id as string)
-    more = rows.length === BATCH
-  }
 }
 
 async function signal (session: Session, selection: Selection): Promise<string[]> {
@@ -84,43 +71,9 @@ async function mark ({ dialect, tables }: Session, run: Run, rows: ReadonlyArray
   await run(`INSERT INTO ${tables.cancels} (worker, id) SELECT i.worker, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(rows.map(({ worker, id }) => [worker, id])))
 }
 
-/** FAILED and CANCELLED rows become READY, due now, with their errors kept and all budgets new. */
-export async function requeue (session: Session, selection: Selection): Promise<string[]> {
-  const { dialect, tables } = session
-  const ids: string[] = []
-  for (const status of ['FAILED', 'CANCELLED'] as const) {
-    for await (const selected of batches(session, selection, status)) {
-      const { rows } = await session.write('put tasks back', `
-        UPDATE ${tables.results} AS r SET status = 'READY', ${putBack('true')}, holds = NULL,
-          quarantined = false, due = n.at, run_after = NULL, prior_attempts = r.attempts, deaths = 0, finished_at = NULL,
-          failed_at = NULL, cancel_at = NULL, return_value = NULL, progress = NULL
-        FROM (SELECT ${dialect.now} AS at) AS n
-        WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = '${status}'
-        RETURNING ${returned(dialect, ['id'])}`, [dialect.list(selected)])
-      ids.push(...rows.map(({ id }) => id as string))
-    }
-  }
-  return ids
-}
-
 export async function setPaused (session: Session, backend: string, queue: string, paused: boolean): Promise<void> {
   const { dialect, tables } = session
   await session.write(paused ? 'pause the queue' : 'resume the queue', `
     INSERT INTO ${tables.queues} (backend, name, paused_at) SELECT ?, ?, ${paused ? dialect.now : 'NULL'} WHERE true
     ON CONFLICT (backend, name) DO UPDATE SET paused_at = excluded.paused_at`, [backend, queue])
-}
-
-/** The rows of a selection that have this status; null where there can be none. */
-function conditionOf ({ tables, dialect }: Session, selection: Selection, status: string): [string | null, unknown[]] {
-  const hint = { FAILED: ' AND r.failed_at IS NOT NULL', CANCELLED: ' AND r.cancel_at IS NOT NULL' }[status] ?? ''
-  const conditions = [`r.backend = ? AND r.status = '${status}'${hint}`]
-  const bindings: unknown[] = [selection.backend]
-  if ('id' in selection) return isId(selection.id) ? [`${conditions[0] as string} AND r.id = ?`, [...bindings, selection.id]] : [null, []]
-  if (selection.status !== undefined && selection.status !== status) return [null, []]
-  if (selection.queue !== undefined) { conditions.push('r.queue = ?'); bindings.push(selection.queue) }
-  if (selection.task !== undefined) { conditions.push('r.task = ?'); bindings.push(selection.task) }
-  if (selection.tag !== undefined) { conditions.push(`r.id IN (SELECT g.id FROM ${tables.tags} g WHERE g.tag = ?)`); bindings.push(selection.tag) }
-  const held = dialect.elements('c.ids')
-  if (status === 'RUNNING') conditions.push(`r.id IN (SELECT ${held.id} FROM ${tables.claims} c CROSS JOIN ${held.from})`)
-  return [conditions.join(' AND '), bindings]
 }

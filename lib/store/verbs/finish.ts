@@ -76,7 +76,7 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
     cancel_at = CASE WHEN i.status = 'CANCELLED' THEN coalesce(r.cancel_at, n.at) ELSE r.cancel_at END,
     return_value = CASE WHEN ${cancelled} THEN NULL ELSE i.return_value END,
     errors = coalesce(i.errors, r.errors),
-    unique_key = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END`
+    unique_held = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_held ELSE NULL END`
   return {
     sql: guardedUpdate(session, { source, set, and, returning: FINISHED, tuple: !session.dialect.writesInCtes }),
     bindings: [...source.bind(endings.map(values)), worker]

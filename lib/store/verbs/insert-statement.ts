@@ -11,20 +11,20 @@ const INPUT = [
   ['concurrency_key', 'text'], ['concurrency_limit', 'int'], ['limit_group', 'text'], ['limits', 'text']
 ] as const
 
-/** The statement that inserts one row or many; `RETURNING` says what the database decided. */
-export function insertSql (session: Session, source: RowSource): string {
+/** The statement that inserts one row or many, where a condition holds; `RETURNING` says what the database decided. */
+export function insertSql (session: Session, source: RowSource, condition = 'true'): string {
   const { dialect, tables } = session
   const at = dialect.now
   const after = 'coalesce(i.run_after, n.at + i.delay)'
   return `
     INSERT INTO ${tables.results} (id, backend, task, queue, priority, run_after, due, enqueued_at, args, options,
-      unique_key, unique_ready, unique_until, concurrency_key, concurrency_limit, limit_group, limits, parked, waiting, status, claimable)
+      unique_key, unique_held, unique_ready, unique_until, unique_ms, concurrency_key, concurrency_limit, limit_group, limits, parked, waiting, status, claimable)
     SELECT i.id, i.backend, i.task, i.queue, i.priority, ${after},
       CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END, n.at, i.args, i.options,
-      i.unique_key, i.unique_ready, n.at + i.unique_ms,
+      i.unique_key, CASE WHEN i.unique_key IS NULL THEN NULL ELSE true END, i.unique_ready, n.at + i.unique_ms, i.unique_ms,
       i.concurrency_key, i.concurrency_limit, i.limit_group, i.limits, CASE WHEN i.limit_group IS NULL THEN NULL ELSE 'limit' END, i.limit_group, 'READY', i.limit_group IS NULL
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${at} AS at) AS n
-    WHERE true
+    WHERE ${condition}
     ORDER BY i.ord
     ON CONFLICT DO NOTHING
     RETURNING id, due, run_after, enqueued_at`

@@ -3,6 +3,7 @@ import type { Run, Send, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
+import { dropExpired, readyAgain } from './unique-key.js'
 
 // Each round means that the row which stood in the way ended, or its key ran out, between two statements.
 const ROUNDS_MAX = 20
@@ -13,7 +14,8 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
   const alone: Send = async (sql, bindings) => (await session.write('store a task', sql, bindings)).rows
   const run = outer ?? alone
   const source = insertSource(session)
-  const [sql, bindings] = [insertSql(session, source), source.bind([insertValues(row)])]
+  const free = `NOT EXISTS (SELECT 1 FROM ${session.tables.results} o WHERE o.backend = i.backend AND o.task = i.task AND o.unique_key = i.unique_key AND ${readyAgain('o')})`
+  const [sql, bindings] = [insertSql(session, source, free), source.bind([insertValues(row)])]
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const [decided] = outer === null && row.tags.length > 0
       ? (await session.transact('store a task', async (send) => await store(session, row, sql, bindings, send))).value
@@ -22,7 +24,7 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
     const standing = await findStanding(session, row, rule, run)
     if (standing === null) continue
     if (standing.row.id === row.id) return { row: standing.row, isDuplicate: false }
-    if (standing.expired) { await dropKey(session, standing.row.id, run); continue }
+    if (standing.expired) { await dropExpired(session, run, { ...row, key: rule.key }); continue }
     if (rule.onConflict === 'throw') throw new NOT_UNIQUE(row.task, standing.row.id)
     if (rule.onConflict === 'return') return { row: standing.row, isDuplicate: true }
     const replaced = await replace(session, row, standing.row.id, run)
@@ -43,19 +45,18 @@ async function store (session: Session, row: NewRow, sql: string, bindings: read
 async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Send): Promise<{ row: Row, expired: boolean } | null> {
   const { dialect, tables } = session
   // The row of this very id first: an earlier try may have stored it, and its key may be free again.
-  const records = await run(`
-    SELECT ${columnsOf('r')}, coalesce(r.unique_until <= ${dialect.now}, false) AS expired FROM ${tables.results} r
-    WHERE r.id = ? OR (r.backend = ? AND r.task = ? AND r.unique_key = ?)
-    ORDER BY CASE WHEN r.id = ? THEN 0 ELSE 1 END LIMIT 1`, [row.id, row.backend, row.task, rule.key, row.id])
-  const [record] = records
+  const key = [row.backend, row.task, rule.key]
+  const [record] = await run(`
+    SELECT ${columnsOf('r')}, s.expired FROM (
+      SELECT id, 0 AS place, false AS expired FROM ${tables.results} WHERE id = ?
+      UNION ALL SELECT h.id, 1, coalesce(h.unique_until <= ${dialect.now}, false) FROM ${tables.results} h WHERE h.backend = ? AND h.task = ? AND h.unique_key = ? AND h.unique_held
+      UNION ALL SELECT o.id, 2, false FROM ${tables.results} o WHERE o.backend = ? AND o.task = ? AND o.unique_key = ? AND ${readyAgain('o')}
+    ) AS s JOIN ${tables.results} r ON r.id = s.id
+    ORDER BY s.place, r.due LIMIT 1`, [row.id, ...key, ...key])
   return record === undefined ? null : { row: toRow(record), expired: Boolean(record['expired']) }
 }
 
-async function dropKey (session: Session, id: string, run: Send): Promise<void> {
-  await run(`UPDATE ${session.tables.results} SET unique_key = NULL WHERE id = ? AND unique_until <= ${session.dialect.now}`, [id])
-}
-
-/** The standing row takes over what the new one would have been; READY rows only. */
+/** The standing row takes over what the new one would have been; READY rows only. One that is READY again keeps its scope. */
 async function replace (session: Session, row: NewRow, id: string, run: Send): Promise<Row | null> {
   const { dialect, tables } = session
   const source = insertSource(session)
@@ -63,12 +64,14 @@ async function replace (session: Session, row: NewRow, id: string, run: Send): P
   const [record] = await run(`
     UPDATE ${tables.results} AS r SET args = i.args, options = i.options, queue = i.queue, priority = i.priority,
       run_after = ${after}, due = CASE WHEN ${after} > n.at THEN ${after} ELSE n.at END,
-      unique_ready = i.unique_ready, unique_until = n.at + i.unique_ms,
+      unique_ready = CASE WHEN r.unique_held THEN i.unique_ready ELSE r.unique_ready END,
+      unique_until = CASE WHEN r.unique_held THEN n.at + i.unique_ms ELSE NULL END,
+      unique_ms = CASE WHEN r.unique_held THEN i.unique_ms ELSE NULL END,
       holds = CASE WHEN r.concurrency_key = i.concurrency_key THEN r.holds ELSE NULL END,
       concurrency_key = i.concurrency_key, concurrency_limit = i.concurrency_limit, limit_group = i.limit_group, limits = i.limits,
       claimable = i.limit_group IS NULL, parked = CASE WHEN i.limit_group IS NULL THEN NULL ELSE 'limit' END, waiting = i.limit_group
     FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = ? AND r.status = 'READY'
+    WHERE r.id = ? AND r.status = 'READY' AND (r.unique_held OR r.unique_ready)
     RETURNING ${returned(dialect)}`, [...source.bind([insertValues(row)]), id])
   if (record === undefined) return null
   await run(`DELETE FROM ${tables.tags} WHERE id = ?`, [id])

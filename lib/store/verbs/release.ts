@@ -18,7 +18,7 @@ export function handBack (dialect: Dialect): string {
     finished_at = CASE WHEN ${cancelled} THEN n.at ELSE ${none} END,
     started_at = CASE WHEN r.attempts = 1 THEN ${none} ELSE r.started_at END,
     last_attempted_at = CASE WHEN r.attempts = 1 THEN ${none} ELSE r.last_attempted_at END,
-    unique_key = CASE WHEN ${cancelled} AND r.unique_until IS NULL THEN NULL ELSE r.unique_key END,
+    unique_held = CASE WHEN ${cancelled} AND r.unique_until IS NULL THEN NULL ELSE r.unique_held END,
     worker = NULL, claim = NULL`
 }
 

@@ -2,7 +2,7 @@ import type { Rescued } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
-import { QUARANTINE_DEATHS } from '../../core/limits.js'
+import { ERRORS_MAX, QUARANTINE_DEATHS } from '../../core/limits.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { handBack } from './release.js'
 
@@ -79,8 +79,8 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
     deaths = r.deaths + 1,
     finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
     failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
-    unique_key = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_key ELSE NULL END,
-    errors = CASE WHEN r.errors IS NULL OR r.errors = '[]' THEN '[' || ${error} || ']' ELSE ${dialect.dropLast('r.errors')} || ',' || ${error} || ']' END`
+    unique_held = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_held ELSE NULL END,
+    errors = CASE WHEN r.errors IS NULL OR r.errors = '[]' THEN '[' || ${error} || ']' ELSE ${dialect.dropLast(`(${dialect.room('r.errors', ERRORS_MAX)})`)} || ',' || ${error} || ']' END`
   const values = held.map(({ id, worker, claim }) => [id, worker, claim, new WORKER_LOST(worker).message, crashBudget])
   return await run(guardedUpdate(session, { source, set, worker: 'i.worker' }), source.bind(values))
 }
