@@ -1,4 +1,4 @@
-import { RATE_STAMPS_MAX } from './limits.js'
+import { RATE_MARGIN_MS, RATE_MARGIN_SHARE, RATE_STAMPS_MAX } from './limits.js'
 
 /** At most `max` starts in any time of `every` milliseconds. */
 export interface RateRule {
@@ -20,7 +20,8 @@ export function parseRateLog (text: string | null | undefined): RateLog {
 }
 
 /** How many may start now, and in how many milliseconds the next may, where none may now. */
-export function freeOf (log: RateLog, now: number, { max, every }: RateRule): { free: number, nextIn: number } {
+export function freeOf (log: RateLog, now: number, { max, every: asked }: RateRule): { free: number, nextIn: number } {
+  const every = lengthOf(asked)
   const within = log.starts.filter(([at]) => at > now - every)
   let excess = within.reduce((sum, [, count]) => sum + count, 0) - max
   if (excess < 0) return { free: -excess, nextIn: 0 }
@@ -36,7 +37,7 @@ export function freeOf (log: RateLog, now: number, { max, every }: RateRule): { 
  * late as the last of it, so that a limit may be kept a little too well, and never too little.
  */
 export function withStarts (log: RateLog, now: number, count: number, every: number): RateLog {
-  const span = Math.max(log.span, every)
+  const span = Math.max(log.span, lengthOf(every))
   const width = span / RATE_STAMPS_MAX
   const starts: Array<[number, number]> = []
   for (const [at, number] of [...log.starts, [now, count] as const]) {
@@ -47,4 +48,9 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
     else starts.push([at, number])
   }
   return { span, starts }
+}
+
+/** How long a start counts: a little longer than asked for, because an attempt begins a moment after it was claimed. */
+function lengthOf (every: number): number {
+  return every + Math.min(RATE_MARGIN_MS, every * RATE_MARGIN_SHARE)
 }

@@ -93,13 +93,14 @@ export interface Store {
    */
   claim (request: ClaimRequest): Promise<ClaimedRow[]>
   /**
-   * READY rows that have a limit (see `RowLimits`) are in no lane. These are the groups of them that may have room:
-   * rows of one group share their queue and all of their limits.
+   * READY rows that have a limit (see `RowLimits`) are in no lane. These are the groups of them, and of each the first
+   * due row of every priority: rows of one group share their queue and all of their limits.
    */
   limitedHeads (request: { backend: string, tasks: readonly string[], quarantined?: boolean, after: string | null }): Promise<LimitedHeads>
   /**
-   * As `claim`, for the rows of groups that `limitedHeads` named, as far as their limits have room: never more than a
-   * key or a queue allows at a time, or a rate within its time, however many workers claim at once. All rows are started.
+   * As `claim`, for the rows of groups that `limitedHeads` named, as far as their limits have room, and of lanes beside
+   * them, in one order: never more than a key or a queue allows at a time, or a rate within its time, however many
+   * workers claim at once. All rows are started.
    */
   claimLimited (request: LimitedClaimRequest): Promise<LimitedClaim>
   /** Put ready rows of these queues, which have limits, out of their lanes; at most a thousand a call. Answers how many. */
@@ -318,6 +319,7 @@ export interface Lanes {
 }
 
 export interface LimitedHeads {
+  /** Highest priority first, then by due. */
   readonly heads: LimitedHead[]
   readonly now: number
   /** When the next deferred row is due, epoch ms; null for none. */
@@ -326,23 +328,29 @@ export interface LimitedHeads {
   readonly end: string | null
 }
 
-/** The first due row of a group. */
+/** The first due row of a group's priority. */
 export interface LimitedHead {
   readonly group: string
   readonly queue: string
   readonly priority: number
   readonly due: number
+  /** The dialect's own tie-break among rows that are due at one moment. */
+  readonly tie: number
   readonly limits: RowLimits
-  /** Rows that hold the concurrency key, and how many of these are retries that are due. */
+  /** Rows that hold the concurrency key, how many of these are retries that are due, and the smallest limit among them. */
   readonly held: number
   readonly returning: number
+  readonly least: number | null
+  /** Its key has no room: nothing of it can be claimed before another row ends. */
+  readonly full: boolean
 }
 
 export interface LimitedClaimRequest extends Token {
   readonly backend: string
+  /** In their order, also those that are full: what shares a key with one of these may have to wait for it. */
   readonly heads: readonly LimitedHead[]
-  /** Rows before this place of the order only; null for all. */
-  readonly before: { readonly priority: number, readonly due: number } | null
+  /** Rows of these come in their turn. */
+  readonly lanes?: readonly Lane[]
   readonly limit: number
   readonly tasks: readonly string[]
   readonly quarantined?: boolean
@@ -359,6 +367,8 @@ export interface LimitedClaim {
   readonly rows: ClaimedRow[]
   /** Milliseconds until there may be more, for a rate or because somebody else was claiming; null where an event will say. */
   readonly nextIn: number | null
+  /** An answer was lost on the way, and no row was found for it now: the store may have rows under this token all the same. */
+  readonly unsure?: boolean
 }
 
 export interface ClaimRequest extends Token {
@@ -367,6 +377,8 @@ export interface ClaimRequest extends Token {
   readonly lanes: readonly Lane[] | QueueSelection
   readonly limit: number
   readonly start: number
+  /** Take nothing while READY rows that have limits are stored: they may come first, and have not been looked at. */
+  readonly unlessLimited?: boolean
   /** Names of the tasks that the worker knows: other rows are left alone. */
   readonly tasks: readonly string[]
   readonly quarantined?: boolean

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimedRow, ClaimLimits, ClaimRequest, Cursor, LaneHead, Store } from '../store/store.js'
+import type { ClaimedRow, ClaimLimits, ClaimRequest, LaneHead, LimitedClaim, Store } from '../store/store.js'
 import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS } from '../core/limits.js'
+import { Cursors } from './cursors.js'
 import type { Claim } from './ledger.js'
 import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
@@ -45,7 +46,7 @@ const LANES_MAX = 200 // in one claim; SQLite takes 500 terms in a compound SELE
  */
 export class Claimer {
   readonly #settings: ClaimerSettings
-  readonly #cursors = new Map<string, Cursor>()
+  readonly #cursors = new Cursors()
   readonly #limited: Limited
   /** Of what a claim that began before this number grew has seen, nothing counts. */
   #generation = 0
@@ -53,6 +54,8 @@ export class Claimer {
   #lanes: KnownLanes | null = null
   /** What the last look found of rows that have limits. */
   #limits: LimitedLook | null = null
+  /** What may be claimed ahead of a free slot comes first: no row that has limits, and could be claimed, is before it. */
+  #ahead = true
   /** The last look found nothing at all. */
   #idle = false
   /** Something suggested that there are rows, and not just the poll. */
@@ -88,7 +91,7 @@ export class Claimer {
     if (this.#stopped || this.#dry || this.#waiting || this.#busy !== null) return
     const room = this.#settings.room()
     const session = this.#settings.session()
-    if (room === null || session === null) return
+    if (room === null || session === null || (room.start < 1 && !this.#ahead)) return
     this.#busy = this.#run(session, room).finally(() => {
       this.#busy = null
       if (this.#again) this.#dry = false
@@ -100,7 +103,7 @@ export class Claimer {
   /** Claim from the start of each lane again: what a cursor could have missed is found. */
   forgetCursors (): void {
     this.#generation += 1
-    this.#cursors.clear()
+    this.#cursors.forget()
     this.#lanes = null
   }
 
@@ -116,9 +119,9 @@ export class Claimer {
     try {
       // What the store has of a claim whose answer was lost comes back first, or a batch would end without it.
       await session.returnUnsure()
-      const { claimed, nextDue, pressing } = await this.#look(session, room)
+      const { claimed, full, nextDue, pressing } = await this.#look(session, room)
       outage.over(CLAIMING)
-      if (claimed >= room.limit) return
+      if (full) return
       this.#dry = true
       this.#wakeIn(Math.min(jittered(interval), nextDue))
       if (!pressing) onDry(claimed)
@@ -128,21 +131,36 @@ export class Claimer {
     }
   }
 
-  async #look (session: Session, room: Room): Promise<{ claimed: number, nextDue: number, pressing: boolean }> {
+  async #look (session: Session, room: Room): Promise<Look> {
     // An idle worker that is woken asks for whatever there is, in one round trip.
     let claimed = this.#woken && this.#idle ? await this.#claimAny(session, room) : 0
     this.#woken = false
-    if (claimed < room.limit && this.#lanes !== null) claimed += await this.#claimDown(session, this.#lanes, less(room, claimed))
-    if (claimed >= room.limit) return { claimed, nextDue: Infinity, pressing: false }
+    const full = (found: Found): boolean => found.full || claimed >= room.limit
+    if (claimed < room.limit && this.#lanes !== null) {
+      const found = await this.#claimDown(session, this.#lanes, less(room, claimed), true)
+      claimed += found.claimed
+      if (this.#lanes !== null && performance.now() >= this.#lanes.until) this.#lanes = null
+      if (full(found)) return { claimed, full: true, nextDue: Infinity, pressing: false }
+    }
+    if (claimed >= room.limit) return { claimed, full: true, nextDue: Infinity, pressing: false }
     const generation = this.#generation
-    const lanes = await this.#readLanes()
-    claimed += await this.#claimDown(session, lanes, less(room, claimed))
-    this.#lanes = claimed >= room.limit && generation === this.#generation ? lanes : null
+    let lanes = await this.#readLanes()
+    let found = await this.#claimDown(session, lanes, less(room, claimed), false)
+    claimed += found.claimed
+    if (found.kept && !full(found)) {
+      // What kept the claim may be rows with limits that were stored after the look.
+      lanes = await this.#readLanes()
+      if (lanes.limited) {
+        found = await this.#claimDown(session, lanes, less(room, claimed), false)
+        claimed += found.claimed
+      }
+    }
+    this.#lanes = full(found) && generation === this.#generation ? lanes : null
     this.#idle = claimed === 0 && !lanes.limited
     const now = clockOf(lanes)
     const { nextIn, pressingIn } = this.#limits ?? { nextIn: Infinity, pressingIn: Infinity }
     const nextDue = Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now), nextIn)
-    return { claimed, nextDue, pressing: pressingIn <= BATCH_RATE_WAIT_MS }
+    return { claimed, full: full(found), nextDue, pressing: pressingIn <= BATCH_RATE_WAIT_MS }
   }
 
   /** The lanes that there are, highest priority first; good for a while, as long as claims from them are full. */
@@ -160,63 +178,80 @@ export class Claimer {
     return { heads, limited: limited || late.length > 0, quarantined, now, readAt, until: readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began))) }
   }
 
-  /** From the highest priority down; lanes of equal priority in one claim, which merges them. */
-  async #claimDown (session: Session, lanes: KnownLanes, room: Room): Promise<number> {
+  /**
+   * From the highest priority down; lanes of equal priority in one claim, which merges them. `known`: the lanes are not
+   * fresh, so that a claim which comes back short ends it: there may be others by now.
+   */
+  async #claimDown (session: Session, lanes: KnownLanes, room: Room, known: boolean): Promise<Found> {
     const now = clockOf(lanes)
     const due = lanes.heads.filter((lane) => lane.due <= now)
     const look = this.#limits = lanes.limited ? await this.#limited.look(session, lanes.quarantined) : null
-    let claimed = 0
-    for (let first = 0; first < due.length && claimed < room.limit;) {
+    this.#ahead = look === null || !look.open
+    if (look?.open === true) return await this.#claimInOrder(session, look, due, room)
+    const found = { claimed: 0, full: false, kept: false }
+    for (let first = 0; first < due.length && found.claimed < room.limit;) {
       const { priority } = due[first] as LaneHead
       const group = due.filter((lane) => lane.priority === priority)
-      if (look !== null) claimed += await this.#claimLimited(session, look, { priority, due: Math.min(...group.map((lane) => lane.due)) }, room.start - claimed)
-      if (claimed >= room.limit) break
-      claimed += await this.#claimGroup(session, group, less(room, claimed), lanes.quarantined)
+      const claimed = await this.#claimGroup(session, group, less(room, found.claimed), lanes)
+      found.claimed += claimed
+      // Nothing of lanes that are due: others were quicker, or rows that have limits are there and come first.
+      if (claimed === 0 && !lanes.limited) found.kept = true
+      if (known && found.claimed < room.limit) break
       first += group.length
     }
-    if (look !== null) claimed += await this.#claimLimited(session, look, null, room.start - claimed)
-    if (performance.now() >= lanes.until) this.#lanes = null
-    return claimed
+    return found
   }
 
-  async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
+  /**
+   * Rows that have limits and others, in one order, and as many as there are slots free: a row with limits is never
+   * claimed ahead, because it would count against them, and so nothing behind it is.
+   */
+  async #claimInOrder (session: Session, look: LimitedLook, due: readonly LaneHead[], room: Room): Promise<Found> {
+    if (room.start < 1) return { claimed: 0, full: true, kept: false }
+    const lanes = due.slice(0, LANES_MAX)
+    const moved = this.#cursors.moved(lanes)
+    let claimed = await this.#claimLimited(session, look, lanes, room.start)
+    // Short of what was asked: once more from the start of the lanes.
+    if (claimed < room.start && moved) claimed += await this.#claimLimited(session, look, lanes, room.start - claimed)
+    if (claimed < room.start && due.length > lanes.length) claimed += await this.#claimLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
+    return { claimed, full: claimed >= room.start, kept: false }
+  }
+
+  async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, lanes: KnownLanes): Promise<number> {
     let claimed = 0
     for (let first = 0; first < group.length && claimed < room.limit; first += LANES_MAX) {
-      claimed += await this.#claimMerged(session, group.slice(first, first + LANES_MAX), less(room, claimed), quarantined)
+      claimed += await this.#claimMerged(session, group.slice(first, first + LANES_MAX), less(room, claimed), lanes)
     }
     return claimed
   }
 
-  async #claimMerged (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
-    const moved = group.some((lane) => this.#cursors.has(keyOf(lane)))
-    const claimed = await this.#claimLanes(session, group, room, quarantined)
+  async #claimMerged (session: Session, group: readonly LaneHead[], room: Room, { quarantined, limited }: KnownLanes): Promise<number> {
+    const moved = this.#cursors.moved(group)
+    const claimed = await this.#claimLanes(session, group, room, quarantined, !limited)
     if (claimed >= room.limit || !moved) return claimed
     // Short of what was asked: once more from the start, before rows of a lower priority are taken.
-    return claimed + await this.#claimLanes(session, group, less(room, claimed), quarantined)
+    return claimed + await this.#claimLanes(session, group, less(room, claimed), quarantined, !limited)
   }
 
-  async #claimLanes (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean): Promise<number> {
-    const lanes = group.map((lane) => ({ queue: lane.queue, priority: lane.priority, after: this.#cursors.get(keyOf(lane)) ?? null }))
+  async #claimLanes (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean, unlessLimited: boolean): Promise<number> {
     const generation = this.#generation
-    const rows = await this.#claim(session, lanes, room, quarantined)
-    // A full claim has seen its lanes up to the last row it took of each; a short one will look from the start again.
-    if (rows.length === room.limit && generation === this.#generation) for (const row of rows) this.#cursors.set(keyOf(row), row.cursor)
-    else for (const lane of group) this.#cursors.delete(keyOf(lane))
+    const rows = await this.#claim(session, this.#cursors.lanes(group), room, quarantined, unlessLimited)
+    this.#cursors.move(group, rows, rows.length === room.limit && generation === this.#generation)
     return rows.length
   }
 
   async #claimAny (session: Session, room: Room): Promise<number> {
     const { queueName, excludeQueues, quarantined } = this.#settings
-    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, quarantined())).length
+    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, quarantined(), true)).length
   }
 
-  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, quarantined: boolean): Promise<readonly ClaimedRow[]> {
+  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, quarantined: boolean, unlessLimited: boolean): Promise<readonly ClaimedRow[]> {
     if (this.#stopped || session.lost) return []
     const { store, backend, tasks, onRows } = this.#settings
     const number = session.ledger.ask()
     let rows: ClaimedRow[]
     try {
-      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), quarantined })
+      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), quarantined, unlessLimited })
     } catch (error) {
       session.ledger.lost(number)
       throw error
@@ -226,19 +261,22 @@ export class Claimer {
     return rows
   }
 
-  /** Rows with limits are never claimed ahead: what is buffered would count against them. */
-  async #claimLimited (session: Session, look: LimitedLook, before: { priority: number, due: number } | null, limit: number): Promise<number> {
-    if (this.#stopped || session.lost || limit < 1 || look.headsBefore(before).length === 0) return 0
+  async #claimLimited (session: Session, look: LimitedLook, group: readonly LaneHead[], limit: number): Promise<number> {
+    if (this.#stopped || session.lost) return 0
     const number = session.ledger.ask()
-    let rows: ClaimedRow[]
+    const generation = this.#generation
+    let found: LimitedClaim
     try {
-      rows = await look.claim(number, before, limit)
+      found = await look.claim(number, this.#cursors.lanes(group), limit)
     } catch (error) {
       session.ledger.lost(number)
       throw error
     }
+    const { rows, unsure = false } = found
     if (rows.length > 0) this.#settings.onRows(session, session.ledger.arrived(number, rows.length, rows.length), rows)
-    else session.ledger.lost(number)
+    else if (unsure) session.ledger.lost(number)
+    else session.ledger.empty(number)
+    this.#cursors.move(group, rows, rows.length === limit && generation === this.#generation)
     return rows.length
   }
 
@@ -256,6 +294,20 @@ export class Claimer {
       this.#lookAgain()
     }, Math.min(milliseconds, TIMER_MAX_MS))
   }
+}
+
+/** What one pass over the lanes has come to. */
+interface Found {
+  readonly claimed: number
+  /** There may be more: it ended for want of room. */
+  readonly full: boolean
+  /** Lanes that are due gave nothing. */
+  readonly kept: boolean
+}
+
+interface Look extends Pick<Found, 'claimed' | 'full'> {
+  readonly nextDue: number
+  readonly pressing: boolean
 }
 
 interface KnownLanes {
@@ -277,8 +329,4 @@ function clockOf ({ now, readAt }: KnownLanes): number {
 /** What is left of it once so many were claimed. */
 function less ({ limit, start }: Room, claimed: number): Room {
   return { limit: limit - claimed, start: Math.max(0, start - claimed) }
-}
-
-function keyOf ({ queue, priority }: { queue: string, priority: number }): string {
-  return `${priority} ${queue}`
 }

@@ -1,4 +1,4 @@
-import type { ClaimLimits, ClaimedRow, LimitedHead, Store } from '../store/store.js'
+import type { ClaimLimits, Lane, LimitedClaim, LimitedHead, Store } from '../store/store.js'
 import type { Session } from './session.js'
 
 export interface LimitedSettings {
@@ -10,8 +10,7 @@ export interface LimitedSettings {
 }
 
 /**
- * Claims rows that have limits: concurrency keys, rates, queues with limits. One look at the groups that may have room
- * serves a whole round of claims; a worker that sees no such rows pays nothing for them.
+ * Claims rows that have limits: concurrency keys, rates, queues with limits. A worker that sees no such rows pays nothing for them.
  */
 export class Limited {
   readonly #settings: LimitedSettings
@@ -39,7 +38,7 @@ export class Limited {
     const { heads, now, nextDue, end } = await store.limitedHeads({ backend, tasks: names, quarantined, after: this.#after })
     const wrapped = this.#after !== null && end === null
     this.#after = end
-    const taken = heads.filter(({ queue }) => takes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
+    const taken = heads.filter(({ queue }) => takes(queue))
     const nextIn = nextDue === null ? Infinity : nextDue - now
     return new LimitedLook({ ...this.#settings, session, quarantined, names }, taken, end !== null || wrapped ? Math.min(nextIn, MORE_MS) : nextIn)
   }
@@ -53,29 +52,29 @@ export class LimitedLook {
   nextIn: number
   /** The same, of what is due and waits for a rate or for another worker's claim; Infinity for none. */
   pressingIn = Infinity
+  /** There are rows that may be claimed. */
+  readonly open: boolean
+  readonly quarantined: boolean
   readonly #settings: LimitedSettings & { session: Session, quarantined: boolean, names: readonly string[] }
   readonly #heads: readonly LimitedHead[]
 
   constructor (settings: LimitedSettings & { session: Session, quarantined: boolean, names: readonly string[] }, heads: readonly LimitedHead[], nextIn: number) {
     this.#settings = settings
     this.#heads = heads
+    this.quarantined = settings.quarantined
+    this.open = heads.some(({ full }) => !full)
     this.nextIn = nextIn
   }
 
-  /** Claim under this number what comes before a place in the order; all where it is null. */
-  async claim (claim: number, before: { priority: number, due: number } | null, limit: number): Promise<ClaimedRow[]> {
+  /** Claim under this number what comes first, of these lanes too. */
+  async claim (claim: number, lanes: readonly Lane[], limit: number): Promise<LimitedClaim> {
     const { store, backend, queues, session, quarantined, names } = this.#settings
-    const heads = this.headsBefore(before)
-    const { rows, nextIn } = await store.claimLimited({ worker: session.id, claim, backend, heads, before, limit, tasks: names, quarantined, queues })
+    const found = await store.claimLimited({ worker: session.id, claim, backend, heads: this.#heads, lanes, limit, tasks: names, quarantined, queues })
+    const { nextIn } = found
     if (nextIn !== null) {
       this.pressingIn = Math.min(this.pressingIn, nextIn)
       this.nextIn = Math.min(this.nextIn, nextIn)
     }
-    return rows
-  }
-
-  headsBefore (before: { priority: number, due: number } | null): readonly LimitedHead[] {
-    if (before === null) return this.#heads
-    return this.#heads.filter(({ priority, due }) => priority > before.priority || (priority === before.priority && due <= before.due))
+    return found
   }
 }

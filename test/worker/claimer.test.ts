@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import { Claimer, type ClaimerSettings, type Room } from '#lib/worker/claimer.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
-import type { ClaimRequest, Lane, LaneHead, Store } from '#lib/store/store.js'
+import type { ClaimRequest, Lane, LaneHead, LimitedClaimRequest, LimitedHead, Store } from '#lib/store/store.js'
+import { eventually } from '../support/eventually.ts'
 import { claimedRow, fakeLog, fakeStore } from './fake-store.ts'
 
 interface Stored { readonly id: string, readonly queue: string, readonly priority: number, readonly due: number, readonly tie: number }
@@ -169,4 +171,65 @@ t.test('while claims are full, the lanes are not looked for before each of them'
   t.equal(taken.length, 40)
   t.ok(claims.length >= 8)
   t.ok(looks < claims.length, `${looks} looks for ${claims.length} claims`)
+})
+
+/** One row with limits beside the others, first in the order; it appears when `stored` says so. */
+function limitedVerbs (requests: LimitedClaimRequest[], has: () => boolean, take: (request: LimitedClaimRequest) => string[]): Partial<Store> {
+  const head: LimitedHead = { group: 'g', queue: 'default', priority: 50, due: 1, tie: 1, limits: { key: 'k', concurrency: 1, rate: null }, held: 0, returning: 0, least: null, full: false }
+  return {
+    lanes: async () => ({ lanes: [{ queue: 'default', priority: 0, due: 1 }], now: 1_000, limited: has() }),
+    limitedHeads: async () => ({ heads: has() ? [head] : [], now: 1_000, nextDue: null, end: null }),
+    claimLimited: async (request) => {
+      requests.push(request)
+      return { rows: take(request).map((id) => claimedRow({ id, claim: request.claim, limited: id.startsWith('k') })), nextIn: null }
+    }
+  }
+}
+
+t.test('a claim that has not looked at rows with limits asks to be given nothing while there are some', async (t) => {
+  const { claimer, claims, dry } = claimerOver(t, [row('a1'), row('a2', { priority: 9 })], Array.from({ length: 3 }, () => ({ limit: 10, start: 2 })))
+  for (let wakes = 0; wakes < 3; wakes++) {
+    const ended = dry()
+    claimer.wake()
+    await ended
+  }
+  t.equal(claims.length, 3, 'two from lanes, and one of whatever there is')
+  t.same(claims.map(({ unlessLimited }) => unlessLimited), claims.map(() => true))
+})
+
+t.test('rows with limits that came after the look are claimed before what was seen at it, in one claim with them', async (t) => {
+  const requests: LimitedClaimRequest[] = []
+  let limited = false
+  const taken: string[] = []
+  const { claimer, dry } = claimerOver(t, [], [{ limit: 2, start: 2 }, { limit: 4, start: 2 }, { limit: 4, start: 3 }], { onRows: (_, __, rows) => { taken.push(...rows.map(({ id }) => id)) } }, {
+    ...limitedVerbs(requests, () => limited, ({ limit }) => requests.length === 1 ? ['k1', 'a3'].slice(0, limit) : []),
+    claim: async ({ claim, limit, unlessLimited }) => {
+      if (taken.length === 0) {
+        limited = true
+        return ['a1', 'a2'].slice(0, limit).map((id) => claimedRow({ id, claim }))
+      }
+      if (limited && unlessLimited === true) return []
+      throw new Error('rows without limits were claimed past those with some')
+    }
+  })
+  const ended = dry()
+  claimer.wake()
+  await ended
+  t.same(taken.slice(0, 4), ['a1', 'a2', 'k1', 'a3'])
+  t.same(requests[0]?.lanes?.map(({ queue, priority }) => [queue, priority]), [['default', 0]])
+  t.equal(requests[0]?.limit, 2, 'as many as can start at once')
+})
+
+t.test('nothing is claimed ahead of a free slot while a row with limits could be claimed', async (t) => {
+  const requests: LimitedClaimRequest[] = []
+  const rooms: Array<Room | null> = [{ limit: 5, start: 0 }, { limit: 5, start: 0 }, { limit: 5, start: 0 }, null]
+  const { claimer, claims } = claimerOver(t, [row('a1')], rooms, {}, limitedVerbs(requests, () => true, () => ['k1']))
+  claimer.wake()
+  await eventually(async () => { assert.equal(rooms.length, 2, 'it looked once, and then saw that there is no slot') })
+  claimer.look()
+  t.same([claims.length, requests.length], [0, 0])
+  rooms.splice(0, rooms.length, { limit: 5, start: 1 }, null)
+  claimer.look()
+  await eventually(async () => { assert.equal(rooms.length, 0) })
+  t.same(requests.map(({ limit }) => limit), [1])
 })

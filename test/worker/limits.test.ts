@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
-import fastifyTasks, { task, type AnyTask } from 'fastify-tasks'
+import fastifyTasks, { task, type AnyTask, type TaskResult } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
 import { databases, type TestDatabases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
 
 // The poll is far away: what follows must follow because something woke the worker.
 const WORKER = { concurrency: 4, interval: '20s', sweep: '20s' }
@@ -95,6 +97,24 @@ for (const database of databases) {
       work(both)
       for (const result of results) await result.wait({ timeout: '15s' })
       t.equal(traffic.most, 3)
+    })
+
+    t.test('tasks with limits and others are started in one order, also where the worker is busy as they come', async (t) => {
+      const order: string[] = []
+      let open = (): void => {}
+      const opened = new Promise<void>((resolve) => { open = resolve })
+      const first = task('test.first', async () => { await opened })
+      const note = task('test.note', async (name: string) => { order.push(name) })
+      const [app] = await apps(t, database, [first, note])
+      const held = await app!.tasks.enqueue(first.using({ priority: 100 }))
+      const plain = await app!.tasks.enqueueMany(note, Array.from({ length: 20 }, (_, index): [string] => [`plain ${index}`]))
+      createWorker(app!, { ...WORKER, concurrency: 1 }).run().catch(() => {})
+      await eventually(async () => { await held.refresh(); assert.equal(held.status, 'RUNNING') })
+      const keyed = async (name: string, priority: number): Promise<TaskResult> => await app!.tasks.enqueue(note.using({ priority, concurrencyKey: name }), name)
+      const limited = [await keyed('second', 50), await keyed('last', 0), await keyed('first', 90)]
+      open()
+      for (const result of [...plain, ...limited]) await result.wait({ timeout: '15s' })
+      t.same(order, ['first', 'second', ...plain.map((_, index) => `plain ${index}`), 'last'])
     })
 
     t.test('a task with a rate starts no more often than that, over all workers, and a batch waits for a short one', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { eventually } from '../eventually.js'
-import type { ClaimedRow, ClaimLimits, Ending, FinishedRow, LimitedClaim, NewRow, Row, StoredError, Store } from '../../store/store.js'
+import type { ClaimedRow, ClaimLimits, Ending, Lane, FinishedRow, LimitedClaim, NewRow, Row, StoredError, Store } from '../../store/store.js'
 import { TaskResultStatus } from '../../core/status.js'
 
 /** Fresh tables, and ways to look at them. */
@@ -97,7 +97,7 @@ export class TestWorker {
   }
 
   /** Claim from every lane that the store names. */
-  async claim ({ limit = 100, start = limit, quarantined = false, queues }: { limit?: number, start?: number, quarantined?: boolean, queues?: readonly string[] } = {}): Promise<ClaimedRow[]> {
+  async claim ({ limit = 100, start = limit, quarantined = false, unlessLimited = false, queues }: { limit?: number, start?: number, quarantined?: boolean, unlessLimited?: boolean, queues?: readonly string[] } = {}): Promise<ClaimedRow[]> {
     const { lanes } = await this.store.lanes({ backend: this.backend, quarantined })
     const wanted = lanes.filter(({ queue }) => queues === undefined || queues.includes(queue))
     if (wanted.length === 0) return []
@@ -109,19 +109,20 @@ export class TestWorker {
       limit,
       start,
       tasks: this.tasks,
+      unlessLimited,
       ...(quarantined && { quarantined })
     })
   }
 
-  /** Claim rows that have limits, as far as these have room. */
-  async claimLimited ({ limit = 100, quarantined = false, queues = new Map<string, ClaimLimits>() }: { limit?: number, quarantined?: boolean, queues?: ReadonlyMap<string, ClaimLimits> } = {}): Promise<LimitedClaim> {
+  /** Claim rows that have limits, as far as these have room, and rows of these lanes in their turn. */
+  async claimLimited ({ limit = 100, quarantined = false, lanes = [], queues = new Map<string, ClaimLimits>() }: { limit?: number, quarantined?: boolean, lanes?: readonly Lane[], queues?: ReadonlyMap<string, ClaimLimits> } = {}): Promise<LimitedClaim> {
     const { heads } = await this.store.limitedHeads({ backend: this.backend, tasks: this.tasks, quarantined, after: null })
-    return await this.store.claimLimited({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, heads, before: null, limit, tasks: this.tasks, quarantined, queues })
+    return await this.store.claimLimited({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, heads, lanes, limit, tasks: this.tasks, quarantined, queues })
   }
 
   /** Claim from whatever lanes there are, as an idle worker does. */
-  async claimAny ({ limit = 100, only = null, except = [] }: { limit?: number, only?: readonly string[] | null, except?: readonly string[] } = {}): Promise<ClaimedRow[]> {
-    return await this.store.claim({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, lanes: { only, except }, limit, start: limit, tasks: this.tasks })
+  async claimAny ({ limit = 100, only = null, except = [], unlessLimited = false }: { limit?: number, only?: readonly string[] | null, except?: readonly string[], unlessLimited?: boolean } = {}): Promise<ClaimedRow[]> {
+    return await this.store.claim({ worker: this.id, claim: ++this.lastClaim, backend: this.backend, lanes: { only, except }, limit, start: limit, tasks: this.tasks, unlessLimited })
   }
 
   /** Claim until the row comes: for those that are due in a moment. */

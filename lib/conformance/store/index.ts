@@ -5,6 +5,7 @@ import { controlChapter } from './control.js'
 import { finishChapter } from './finish.js'
 import { insertChapter } from './insert.js'
 import { limitedChapter } from './limited.js'
+import { limitedOrderChapter } from './limited-order.js'
 import { rateChapter } from './rate.js'
 import { readChapter } from './read.js'
 import { rescueChapter } from './rescue.js'
@@ -38,7 +39,7 @@ export interface StoreSuite {
  */
 export function testStore ({ name = '', test, open }: StoreSuite): void {
   const declare = testFunction(test, name)
-  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, rateChapter, transactionChapter, readChapter]
+  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, limitedOrderChapter, rateChapter, transactionChapter, readChapter]
   for (const chapter of chapters) {
     chapter((title, body) => {
       declare(title, async () => {

@@ -1,4 +1,4 @@
-import type { ClaimedRow, ClaimRequest, Lane, QueueSelection } from '../store.js'
+import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
@@ -7,7 +7,7 @@ import { errorsOf, moment, workerIdsOf } from '../row.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
-const START = -1 // before every `due` and every identity
+export const START = -1 // before every `due` and every identity
 
 /**
  * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a short transaction of which
@@ -77,8 +77,9 @@ async function inTransaction (session: Session, request: ClaimRequest, lanes: re
 }
 
 /** Where a look costs no round trip, it is taken first: an empty queue is then seen without the write lock. */
-async function dueLanes (session: Session, { backend, quarantined = false }: ClaimRequest, { only, except }: QueueSelection): Promise<Lane[]> {
+async function dueLanes (session: Session, { backend, quarantined = false, unlessLimited = false }: ClaimRequest, { only, except }: QueueSelection): Promise<Lane[]> {
   const found = await lanesOf(session, backend, quarantined)
+  if (unlessLimited && found.limited === true) return []
   return found.lanes
     .filter(({ queue, due }) => due <= found.now && (only === null || only.includes(queue)) && !except.includes(queue))
     .sort((a, b) => b.priority - a.priority || a.due - b.due)
@@ -102,7 +103,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
   const lanes = laneSource(session, request)
   const sql = `
     WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
-    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > n.at FOR KEY SHARE OF w),
+    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > n.at ${noneLimited(tables, request)} FOR KEY SHARE OF w),
     picked AS MATERIALIZED (
       SELECT c.place FROM alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
         SELECT r.ctid AS place, r.due, r.seq FROM ${tables.results} r
@@ -124,7 +125,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     )
     SELECT ${dialect.tuple(CLAIMED)} FROM taken`
   const { worker, claim, backend, limit, start, tasks } = request
-  return [sql, [...lanes.before, worker, ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
+  return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
 }
 
 interface LaneSource { readonly ctes: string, readonly before: unknown[], readonly sql: string, readonly bindings: unknown[] }
@@ -143,7 +144,7 @@ function laneSource (session: Session, { backend, lanes, quarantined = false }: 
 }
 
 // What a try took whose answer was lost: without this its rows would wait until a renewal finds the claim.
-function takenBy ({ dialect, tables }: Session, { worker, claim }: ClaimRequest): Statement {
+export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token): Statement {
   const ids = dialect.elements('c.ids')
   return [`
     SELECT ${dialect.tuple(CLAIMED)} FROM (
@@ -171,9 +172,9 @@ function updateOnly (session: Session, request: ClaimRequest, lanes: readonly La
     UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
-      AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now})
+      AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(tables, request)}
     RETURNING ${dialect.tuple(CLAIMED)}`
-  return [sql, [worker, claim, ...bindings, limit, worker, ...clock.bound]]
+  return [sql, [worker, claim, ...bindings, limit, worker, ...clock.bound, ...limitedBindings(request)]]
 }
 
 export function batchOf ({ tables }: Session, { worker, claim, backend, start }: Pick<ClaimRequest, 'worker' | 'claim' | 'backend' | 'start'>, ids: unknown[]): Statement {
@@ -186,7 +187,16 @@ function laneValues (lanes: readonly Lane[]): unknown[][] {
   return lanes.map(({ queue, priority, after }) => [queue, priority, after?.due ?? START, after?.tie ?? START])
 }
 
-function quarantine ({ quarantined }: ClaimRequest): string {
+// One index look-up, asked once a statement.
+function noneLimited (tables: Tables, { unlessLimited }: ClaimRequest): string {
+  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 FROM ${tables.results} l WHERE l.backend = ? AND l.parked = 'limit')` : ''
+}
+
+function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {
+  return unlessLimited === true ? [backend] : []
+}
+
+export function quarantine ({ quarantined }: Pick<ClaimRequest, 'quarantined'>): string {
   return quarantined === true ? 'r.quarantined' : 'NOT r.quarantined'
 }
 

@@ -12,13 +12,14 @@ export interface HeadsRequest {
 }
 
 /**
- * The first due row of each group of limited rows that may have room: a skip scan, so that a group of a million rows
- * costs what a group of one does. Groups whose concurrency key is full are left out.
+ * The first due row of each priority of each group of limited rows: a skip scan, so that a group of a million rows costs
+ * what a group of one does, be they waiting or deferred. Groups whose key is full are left out, but where another
+ * group has the same key.
  */
 export async function limitedHeads (session: Session, { backend, tasks, quarantined = false, after }: HeadsRequest): Promise<LimitedHeads> {
   const { dialect, tables } = session
-  const flag = `${quarantined ? '' : 'NOT '}r.quarantined`
   const rows = `${tables.results} r WHERE r.backend = ?`
+  const holders = `FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds`
   const records = await session.read('look for limited tasks', `
     WITH RECURSIVE groups (name, place) AS (
       SELECT (SELECT min(r.waiting) FROM ${rows} AND r.waiting > ?), 1
@@ -26,53 +27,76 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
       SELECT (SELECT min(r.waiting) FROM ${rows} AND r.waiting > groups.name), groups.place + 1
       FROM groups WHERE groups.name IS NOT NULL AND groups.place < ${LIMITED_GROUPS_MAX}
     ),
+    levels (name, priority) AS (
+      SELECT groups.name, (SELECT max(r.priority) FROM ${rows} AND r.waiting = groups.name) FROM groups WHERE groups.name IS NOT NULL
+      UNION ALL
+      SELECT levels.name, (SELECT max(r.priority) FROM ${rows} AND r.waiting = levels.name AND r.priority < levels.priority)
+      FROM levels WHERE levels.priority IS NOT NULL
+    ),
     heads AS (
-      SELECT groups.name, (SELECT r.id FROM ${rows} AND r.waiting = groups.name AND r.due <= ${dialect.now} AND ${flag} AND ${dialect.isIn('r.task', 'text')}
-        ORDER BY r.priority DESC, r.due, r.seq LIMIT 1) AS id
-      FROM groups WHERE groups.name IS NOT NULL
+      SELECT levels.name, (SELECT r.id FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now}
+          AND ${quarantined ? '' : 'NOT '}r.quarantined AND ${dialect.isIn('r.task', 'text')}
+        ORDER BY r.due, r.seq LIMIT 1) AS id
+      FROM levels WHERE levels.priority IS NOT NULL
     )
-    SELECT h.name, n.at AS now, r.id, r.queue, r.priority, r.due, r.limits,
-      CASE WHEN r.concurrency_key IS NULL THEN 0 ELSE (SELECT count(*) FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds) END AS held,
-      CASE WHEN r.concurrency_key IS NULL THEN 0 ELSE (SELECT count(*) FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds AND x.status = 'READY' AND x.due <= n.at) END AS coming
-    FROM (SELECT ${dialect.now} AS at) AS n LEFT JOIN heads h ON true
-    LEFT JOIN ${tables.results} r ON r.id = h.id`,
-  [backend, after ?? '', backend, backend, dialect.list(tasks)])
-  const paused = new Set((await session.read('read the queues', `SELECT name FROM ${tables.queues} WHERE backend = ? AND paused_at IS NOT NULL`, [backend])).map(({ name }) => name as string))
-  const found = records.filter(({ name }) => name !== null)
-  const heads = found.filter(({ id, queue }) => id !== null && !paused.has(queue as string)).map(toHead)
+    SELECT n.at AS now, n.next, n.seen, n.last, h.name, r.id, r.queue, r.priority, r.due, r.seq, r.limits,
+      (SELECT count(*) ${holders}) AS held, (SELECT min(x.concurrency_limit) ${holders}) AS least,
+      (SELECT count(*) ${holders} AND x.status = 'READY' AND x.due <= n.at) AS coming,
+      EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = r.backend AND q.name = r.queue AND q.paused_at IS NOT NULL) AS paused
+    FROM (SELECT ${dialect.now} AS at, ${nextDue(session)} AS next,
+      (SELECT count(g.name) FROM groups g) AS seen, (SELECT max(g.name) FROM groups g) AS last) AS n LEFT JOIN heads h ON true
+    ${dialect.writesInCtes ? `LEFT JOIN LATERAL (SELECT f.* FROM ${tables.results} f WHERE f.id = h.id LIMIT 1) AS r ON true` : `LEFT JOIN ${tables.results} r ON r.id = h.id`}`,
+  [backend, after ?? '', backend, backend, backend, backend, dialect.list(tasks), backend, backend, backend])
+  const heads = records.filter(({ id, paused }) => id !== null && paused !== true && paused !== 1).map(toHead).sort(inOrder)
+  const groupsOfKey = countOf(heads.map(({ limits }) => limits.key))
+  const { now, next, seen, last } = records[0] as Record<string, unknown>
   return {
-    heads: heads.filter(({ limits, held, returning }) => limits.key === null || held < limits.concurrency || returning > 0),
-    now: Number(records[0]?.['now']),
-    nextDue: await nextDue(session, backend),
-    end: found.length < LIMITED_GROUPS_MAX ? null : found.map(({ name }) => name as string).at(-1) ?? null
+    heads: heads.filter(({ full, limits }) => !full || (groupsOfKey.get(limits.key) ?? 0) > 1),
+    now: Number(now),
+    nextDue: next === null ? null : Number(next),
+    end: Number(seen) < LIMITED_GROUPS_MAX ? null : last as string
   }
 }
 
 function toHead (record: Record<string, unknown>): LimitedHead {
+  const limits = decodeLimits(record['limits'] as string)
+  const [held, returning] = [Number(record['held']), Number(record['coming'])]
+  const least = record['least'] === null ? null : Number(record['least'])
   return {
     group: record['name'] as string,
     queue: record['queue'] as string,
     priority: Number(record['priority']),
     due: Number(record['due']),
-    limits: decodeLimits(record['limits'] as string),
-    held: Number(record['held']),
-    returning: Number(record['coming'])
+    tie: Number(record['seq']),
+    limits,
+    held,
+    returning,
+    least,
+    full: limits.key !== null && held >= Math.min(limits.concurrency, least ?? Infinity) && returning === 0
   }
 }
 
+function inOrder (a: LimitedHead, b: LimitedHead): number {
+  return b.priority - a.priority || a.due - b.due || a.tie - b.tie
+}
+
+function countOf (keys: ReadonlyArray<string | null>): Map<string | null, number> {
+  const counts = new Map<string | null, number>()
+  for (const key of keys) if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1)
+  return counts
+}
+
 /** When the next deferred one is due, by an index look-up a queue; null for none. */
-async function nextDue (session: Session, backend: string): Promise<number | null> {
-  const { dialect, tables } = session
+function nextDue ({ dialect, tables }: Session): string {
   const rows = `FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit'`
-  const [record] = await session.read('look for limited tasks', `
+  return `(
     WITH RECURSIVE q (name) AS (
       SELECT (SELECT min(r.queue) ${rows})
       UNION ALL
       SELECT (SELECT min(r.queue) ${rows} AND r.queue > q.name) FROM q WHERE q.name IS NOT NULL
     )
-    SELECT min((SELECT min(r.due) ${rows} AND r.queue = q.name AND r.due > ${dialect.now})) AS due FROM q WHERE q.name IS NOT NULL`, [backend, backend, backend])
-  const due = record?.['due']
-  return due === null || due === undefined ? null : Number(due)
+    SELECT min((SELECT min(r.due) ${rows} AND r.queue = q.name AND r.due > ${dialect.now})) FROM q WHERE q.name IS NOT NULL
+  )`
 }
 
 /** Put ready rows of queues that have limits behind them: rows that were stored before there was a limit. Answers how many. */
