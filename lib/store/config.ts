@@ -16,6 +16,8 @@ export interface StoreConfig {
   readonly migrate?: boolean | undefined
   /** Take a connection of its own for LISTEN (PostgreSQL); true unless said otherwise. */
   readonly listen?: boolean | undefined
+  /** What a call may take in all, in ms; 15,000 unless said otherwise. */
+  readonly callTimeout?: number | undefined
 }
 
 export type Location =

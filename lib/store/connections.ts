@@ -29,6 +29,10 @@ export interface Connections {
   readonly closed: boolean
   /** True where statements may be prepared under a name: on connections of our own, with settings of our own. */
   readonly prepares: boolean
+  /** True where a new connection begins with settings of our own, which a pooler or a server may refuse. */
+  readonly hasSettings: boolean
+  /** What a call may take in all, in ms. */
+  readonly callTimeoutMs: number
   /** Do without names and settings: there is a transaction pooler in front, which shares sessions. */
   doWithoutSession (): void
   /** Run when it is this writer's turn. */
@@ -44,23 +48,23 @@ export function connect (config: StoreConfig): Connections {
   const location = parseUrl(config.url ?? '')
   if (location.kind === 'postgres') {
     requireDriver('PostgreSQL', ['pg'])
-    return build({ dialect: postgres, writer: openPostgres(location.url), owned: true })
+    return build({ dialect: postgres, writer: openPostgres(location.url, timeoutOf(config)), owned: true }, config)
   }
   refuseSchema(config)
   const client = requireDriver('SQLite', ['sqlite3', 'better-sqlite3'])
-  const writer = openSqlite(client, location.path)
-  return build({ dialect: sqlite, writer, owned: true, file: location.path, client })
+  const writer = openSqlite(client, location.path, timeoutOf(config))
+  return build({ dialect: sqlite, writer, owned: true, file: location.path, client }, config)
 }
 
 function connectTo (knex: Knex, config: StoreConfig): Connections {
   const client = String(knex.client.config.client?.prototype?.driverName ?? knex.client.driverName)
-  if (client === 'pg') return build({ dialect: postgres, writer: knex, owned: false })
+  if (client === 'pg') return build({ dialect: postgres, writer: knex, owned: false }, config)
   if (client !== 'sqlite3' && client !== 'better-sqlite3') throw new INVALID_CONFIG('knex', `its client is '${client}'; it must be pg, sqlite3 or better-sqlite3`)
   refuseSchema(config)
   const { connection } = knex.client.config
   const filename = typeof connection === 'string' ? connection : connection?.filename
   const file = typeof filename === 'string' && filename !== MEMORY && !filename.startsWith('file:') && filename !== '' ? resolve(filename) : MEMORY
-  return build({ dialect: sqlite, writer: knex, owned: false, file, client })
+  return build({ dialect: sqlite, writer: knex, owned: false, file, client }, config)
 }
 
 function refuseSchema ({ schema }: StoreConfig): void {
@@ -69,13 +73,19 @@ function refuseSchema ({ schema }: StoreConfig): void {
 
 interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string }
 
-function build ({ dialect, writer, owned, file, client }: Parts): Connections {
+function timeoutOf ({ callTimeout = CALL_TIMEOUT_MS }: StoreConfig): number {
+  return callTimeout
+}
+
+function build ({ dialect, writer, owned, file, client }: Parts, config: StoreConfig): Connections {
+  const callTimeoutMs = timeoutOf(config)
   const onFile = file !== undefined && file !== MEMORY
-  const reader = onFile && client !== undefined ? openSqlite(client, file) : writer
+  const reader = onFile && client !== undefined ? openSqlite(client, file, callTimeoutMs) : writer
   const queue = !dialect.singleWriter ? null : onFile ? writerQueueOf(file) : new WriterQueue()
   let closed = false
-  let prepares = owned && writer.client.connectionSettings.options === POSTGRES_OPTIONS
-  const enter = async (): Promise<() => void> => queue === null ? () => {} : await queue.enter()
+  const settings = owned ? writer.client.connectionSettings as { options?: string } : {}
+  let prepares = settings.options === POSTGRES_OPTIONS
+  const enter = async (): Promise<() => void> => queue === null ? () => {} : await queue.enter(callTimeoutMs)
   return {
     dialect,
     writer,
@@ -83,10 +93,12 @@ function build ({ dialect, writer, owned, file, client }: Parts): Connections {
     file: onFile ? file : null,
     single: dialect.singleWriter || writer.client.pool?.max === 1,
     get closed () { return closed },
+    callTimeoutMs,
     get prepares () { return prepares },
+    get hasSettings () { return settings.options === POSTGRES_OPTIONS },
     doWithoutSession () {
       prepares = false
-      if (owned) delete writer.client.connectionSettings.options
+      delete settings.options
     },
     enter,
     async inTurn (write) {
@@ -106,10 +118,11 @@ function build ({ dialect, writer, owned, file, client }: Parts): Connections {
 }
 
 // A prepared statement is planned once, perhaps while the tables are empty, and lives as long as its connection: it must
-// use the indexes all the same. And no plan of ours is long enough for JIT to pay.
-const POSTGRES_OPTIONS = '-c enable_seqscan=off -c jit=off'
+// use the indexes all the same. And no plan of ours is long enough for JIT to pay. A statement that waits for a lock when
+// its client gives it up is dropped by the server, too: else each further try would leave another session behind.
+const POSTGRES_OPTIONS = '-c enable_seqscan=off -c jit=off -c client_connection_check_interval=2s'
 
-function openPostgres (url: string): Knex {
+function openPostgres (url: string, callTimeoutMs: number): Knex {
   return knexFactory({
     client: 'pg',
     connection: {
@@ -118,16 +131,16 @@ function openPostgres (url: string): Knex {
       ...(!new URL(url).searchParams.has('options') && { options: POSTGRES_OPTIONS }),
       application_name: 'fastify-tasks',
       keepAlive: true,
-      connectionTimeoutMillis: CALL_TIMEOUT_MS
+      connectionTimeoutMillis: callTimeoutMs
     } as Knex.PgConnectionConfig,
     // No idle connections: an app that never enqueues holds none.
     pool: { min: 0, max: 10 },
-    acquireConnectionTimeout: CALL_TIMEOUT_MS,
+    acquireConnectionTimeout: callTimeoutMs,
     log: SILENT
   })
 }
 
-function openSqlite (client: string, filename: string): Knex {
+function openSqlite (client: string, filename: string, callTimeoutMs: number): Knex {
   const pragmas = [
     `PRAGMA busy_timeout = ${SQLITE_BUSY_TIMEOUT_MS}`,
     ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
@@ -147,7 +160,7 @@ function openSqlite (client: string, filename: string): Knex {
         applyPragmas(connection, pragmas).then(() => { done(null, connection) }, (error) => { done(error, connection) })
       }
     },
-    acquireConnectionTimeout: CALL_TIMEOUT_MS,
+    acquireConnectionTimeout: callTimeoutMs,
     log: SILENT
   })
 }

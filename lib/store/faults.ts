@@ -11,6 +11,7 @@ export type Fault =
   | 'permanent'
 
 const TRANSIENT: ReadonlySet<string> = new Set([
+  'NO_ANSWER',
   '26000', // invalid_sql_statement_name: a transaction pooler gave us another session, see Session
   '25006', // read_only_sql_transaction: a fail-over is under way
   '25P03', // idle_in_transaction_session_timeout
@@ -44,6 +45,11 @@ const FULL: ReadonlySet<string> = new Set(['53100'])
 // Errors that carry no code: pg and Knex say these in words only.
 const TRANSIENT_MESSAGES = /Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|Timeout acquiring a connection|timeout expired|Query read timeout|connection is closed|Connection ended unexpectedly/i
 
+/** The time of a call is over: a lock that somebody holds, a network that swallows, a pool that is empty. */
+export class NoAnswer extends Error {
+  readonly code = 'NO_ANSWER'
+}
+
 export function faultOf (error: unknown): Fault {
   const code = codeOf(error)
   if (code !== null) {
@@ -67,7 +73,8 @@ export function breaksUniqueness (error: unknown): boolean {
 
 /** True where the server, or a pooler before it, refuses the settings that a connection begins with. */
 export function refusesOptions (error: unknown): boolean {
-  return codeOf(error) === '08P01'
+  const code = codeOf(error)
+  return code === '08P01' || (code === '22023' && (error as { severity?: unknown }).severity === 'FATAL')
 }
 
 /**
@@ -84,6 +91,7 @@ export function describeFault (error: unknown): string {
 }
 
 const MEANINGS: Readonly<Record<string, string>> = {
+  NO_ANSWER: 'the database did not answer in time',
   ECONNREFUSED: 'nothing listens there',
   ENOTFOUND: 'no such host',
   SQLITE_BUSY: 'another process holds the write lock',

@@ -8,7 +8,7 @@ import type { StoreConfig } from './config.js'
 import { connect, type Connections } from './connections.js'
 import { migrate, pendingMigrations, refusePending } from './migrations/migrate.js'
 import { ownsTransaction } from './ownership.js'
-import { Session, storeError } from './session.js'
+import { Session } from './session.js'
 import { tableNames, type Tables } from './tables.js'
 import { begin } from './write-transaction.js'
 import { inspect, type Inspection } from './inspection.js'
@@ -68,26 +68,21 @@ export class KnexStore implements Store {
 
   async open (): Promise<void> {
     const { dialect, reader, writer } = this.#connections
-    try {
-      await this.#session.read('be reached', 'SELECT 1')
-      await dialect.checkVersion(writer)
-      if (reader !== writer) await dialect.checkVersion(reader)
-    } catch (error) {
-      throw storeError('be opened', error)
-    }
-    const pending = await pendingMigrations(this.#connections, this.#tables)
+    await dialect.checkVersion(async (sql) => (await this.#session.write('be opened', sql)).rows)
+    if (reader !== writer) await dialect.checkVersion(async (sql) => await this.#session.read('be opened', sql))
+    const pending = await this.pending()
     if (pending.length === 0) return
     if (this.config.migrate === false) refusePending(pending)
     await this.migrate()
   }
 
   async migrate (): Promise<string[]> {
-    return await this.#session.again('be migrated', async () => await migrate(this.#connections, this.#tables))
+    return await migrate(this.#session, this.#connections, this.#tables)
   }
 
   /** Names of the migrations that the tables lack. */
   async pending (): Promise<string[]> {
-    return await pendingMigrations(this.#connections, this.#tables)
+    return await pendingMigrations(async (sql, bindings) => await this.#session.read('read the state of the task tables', sql, bindings), this.#connections, this.#tables)
   }
 
   /** Settings of the database under which an accepted task could be lost, as sentences for an operator. */
@@ -116,10 +111,10 @@ export class KnexStore implements Store {
 
   committed (): void { this.#wake.stored() }
 
-  async owns (transaction: Knex.Transaction): Promise<boolean> { return await ownsTransaction(this.#connections, transaction) }
+  async owns (transaction: Knex.Transaction): Promise<boolean> { return await ownsTransaction(this.#session, this.#connections, transaction) }
 
   async begin (): Promise<WriteTransaction> {
-    return await this.#session.again('begin a transaction', async () => await begin(this.#connections, this.#tables))
+    return await begin(this.#session)
   }
 
   async get (id: string): Promise<Row | null> { return await reads.get(this.#session, id) }

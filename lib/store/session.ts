@@ -5,9 +5,11 @@ import type { Knex } from 'knex'
 import type { Connections } from './connections.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
+import { Deadline } from './deadline.js'
 import { describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
+import { Pooled, type PooledConnection } from './pooled.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
-import { CALL_RETRY_MS, CALL_TIMEOUT_MS } from '../core/limits.js'
+import { CALL_RETRY_MS } from '../core/limits.js'
 
 // NODE_DEBUG=fastify-tasks shows the driver's own error, with the values of the statement: for development only.
 const debug = debuglog('fastify-tasks')
@@ -38,6 +40,13 @@ export interface Run {
   tuples (sql: string, bindings?: Bindings): Promise<unknown[][]>
 }
 
+/** A transaction that its caller ends. */
+export interface OpenTransaction {
+  readonly transaction: Knex.Transaction
+  /** Wait for a statement on it. @throws FST_TASKS_STORE_UNAVAILABLE, where no answer comes in time, too */
+  answer: <T>(what: string, work: Promise<T>) => Promise<T>
+}
+
 /** Statements on their way to the database: which connection, how long, and what happens when it does not answer. */
 export class Session {
   readonly dialect: Dialect
@@ -45,25 +54,29 @@ export class Session {
   /** Where PostgreSQL's notifications about these tables go. */
   readonly channel: string
   readonly #connections: Connections
+  readonly #pooled: Pooled
   /** By text. Each verb has a few texts at most, whatever it is asked for. */
   readonly #names = new Map<string, Options>()
 
   constructor (connections: Connections, dialect: Dialect, tables: Tables) {
     this.#connections = connections
+    this.#pooled = new Pooled(connections.writer)
     this.dialect = dialect
     this.tables = tables
     this.channel = channelOf(tables)
   }
 
+  get callTimeoutMs (): number { return this.#connections.callTimeoutMs }
+
   /** A statement that changes nothing. `what` completes "could not …" in an error. */
   async read (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<Records> {
-    const { value } = await this.#persist(what, async () => await this.#send(this.#connections.reader, sql, bindings, how))
+    const { value } = await this.#persist(what, async (deadline) => await this.#send(deadline, this.#connections.reader, sql, bindings, how))
     return value
   }
 
   /** One statement that writes. `tries` above 1: an earlier try may have taken effect, its answer lost. */
   async write (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: Records, tries: number }> {
-    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => await this.#send(this.#connections.writer, sql, bindings, how)))
+    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => await this.#send(deadline, this.#connections.writer, sql, bindings, how)))
     return { rows: value, tries }
   }
 
@@ -73,29 +86,43 @@ export class Session {
    */
   async writeTuples (what: string, sql: string, bindings: Bindings = [], how: How = {}, earlier?: readonly [sql: string, bindings: Bindings]): Promise<{ rows: unknown[][], tries: number }> {
     let sent = false
-    const { value, tries } = await this.#persist(what, async () => await this.#connections.inTurn(async () => {
-      const done = sent && earlier !== undefined ? await this.#sendForTuples(this.#connections.writer, ...earlier, {}) : []
+    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
+      const done = sent && earlier !== undefined ? await this.#sendForTuples(deadline, this.#connections.writer, ...earlier, {}) : []
       sent = true
-      return done.length > 0 ? done : await this.#sendForTuples(this.#connections.writer, sql, bindings, how)
+      return done.length > 0 ? done : await this.#sendForTuples(deadline, this.#connections.writer, sql, bindings, how)
     }))
     return { rows: value, tries }
   }
 
   /** Several statements, the first of which writes, in a short transaction. Run again as a whole after a passing fault. */
   async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
-    return await this.#persist(what, async () => await this.#connections.inTurn(async () => {
-      return await this.#connections.writer.transaction(async (trx) => await this.#before(await trx.client.acquireConnection(), async () => await fn(this.inside(trx))))
-    }))
+    return await this.transaction(what, async (trx) => await fn(this.inside(trx)))
   }
 
-  /** Something of more than statements, run again as a whole after a passing fault. */
+  /** The same, with the transaction itself and a time for the whole of it. */
+  async transaction<T> (what: string, fn: (transaction: Knex.Transaction) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<{ value: T, tries: number }> {
+    const { inTurn, writer } = this.#connections
+    const whole = async (connection?: PooledConnection): Promise<T> => await writer.transaction(fn, connection === undefined ? {} : { connection })
+    // The time includes BEGIN and COMMIT: so the connection is taken here, and not by Knex.
+    return await this.#persist(what, async (deadline) => await inTurn(async () => this.dialect.singleWriter ? await whole() : await this.#pooled.use(deadline, whole)), timeoutMs)
+  }
+
+  /** A transaction that its caller ends. It is begun within the time of a call. */
+  async begin (what: string): Promise<OpenTransaction> {
+    const { value } = await this.#persist(what, async (deadline) => await this.#begin(deadline))
+    return value
+  }
+
+  /** Something of more than statements, run again as a whole after a passing fault. Its waits are its own affair. */
   async again<T> (what: string, fn: () => Promise<T>): Promise<T> {
     return (await this.#persist(what, fn)).value
   }
 
   /** Rows that a query would give, by the planner; null where the database cannot say. */
   async estimate (sql: string, bindings: readonly unknown[]): Promise<number | null> {
-    const { value } = await this.#persist('estimate', async () => await this.dialect.estimate(this.#connections.reader, sql, bindings))
+    const { value } = await this.#persist('estimate', async (deadline) => {
+      return await this.dialect.estimate(async (text, values) => await this.#send(deadline, this.#connections.reader, text, values ?? [], {}), sql, bindings)
+    })
     return value
   }
 
@@ -108,52 +135,77 @@ export class Session {
     return Object.assign(run, { tuples })
   }
 
-  /** The same, with errors that may be shown: for a transaction that is not of our making. */
+  /**
+   * The same, with errors that may be shown and a time in which it ends: for a transaction that is not of our making.
+   * Where the time is over its connection is destroyed, and the transaction with it: an answer is still to come on it.
+   */
   async within<T> (what: string, transaction: Knex.Transaction, fn: (run: Run) => Promise<T>): Promise<T> {
     try {
-      return await fn(this.inside(transaction))
+      const answered = fn(this.inside(transaction))
+      if (this.dialect.singleWriter) return await answered
+      return await this.#pooled.answer(new Deadline(this.#connections.callTimeoutMs), await transaction.client.acquireConnection() as PooledConnection, answered)
     } catch (error) {
       throw storeError(what, error)
     }
   }
 
-  async #persist<T> (what: string, send: () => Promise<T>): Promise<{ value: T, tries: number }> {
-    const deadline = performance.now() + CALL_RETRY_MS
+  async #persist<T> (what: string, send: (deadline: Deadline) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<{ value: T, tries: number }> {
+    const deadline = new Deadline(timeoutMs)
+    // A try that begins late would have no time of its own.
+    const lastTry = performance.now() + Math.min(CALL_RETRY_MS, deadline.left)
     for (let tries = 1; ; tries++) {
       try {
-        return { value: await send(), tries }
+        return { value: await send(deadline), tries }
       } catch (error) {
         const pause = Math.min(1_000, 10 * 2 ** tries) * (0.5 + Math.random())
-        const again = faultOf(error) === 'transient' && !this.#connections.closed && performance.now() + pause < deadline
+        const again = this.#passes(error) && !this.#connections.closed && performance.now() + pause < lastTry
         if (!again) throw storeError(what, error)
         await delay(pause)
       }
     }
   }
 
-  async #send (knex: Knex, sql: string, bindings: Bindings, how: How): Promise<Records> {
-    return this.dialect.rowsOf(await this.#query(knex, sql, bindings, how))
+  #passes (error: unknown): boolean {
+    const pooler = isForeignSession(error) || (this.#connections.hasSettings && refusesOptions(error))
+    if (pooler) this.#connections.doWithoutSession()
+    return pooler || faultOf(error) === 'transient'
   }
 
-  async #sendForTuples (knex: Knex, sql: string, bindings: Bindings, how: How): Promise<unknown[][]> {
-    return this.dialect.tuplesOf(await this.#query(knex, sql, bindings, how, this.dialect.tupleOptions))
-  }
-
-  async #query (knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
-    const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
-    const query = knex.raw(sql, bindings as Knex.RawBinding[]).options(options === undefined ? named : { ...named, ...options })
-    if (this.dialect.singleWriter) return await query
+  async #begin (deadline: Deadline): Promise<OpenTransaction> {
+    const { writer, enter } = this.#connections
+    const leave = await enter()
+    let connection: PooledConnection | null = null
+    const end = (): void => {
+      if (connection !== null) void this.#pooled.release(connection)
+      leave()
+    }
     try {
-      const connection = await knex.client.acquireConnection()
-      try {
-        return await this.#before(connection, async () => await query.connection(connection))
-      } finally {
-        await knex.client.releaseConnection(connection)
-      }
+      if (!this.dialect.singleWriter) connection = await this.#pooled.take(deadline)
+      const begun = writer.transaction(undefined, connection === null ? {} : { connection }) as Promise<Knex.Transaction>
+      const transaction = connection === null ? await begun : await this.#pooled.answer(deadline, connection, begun)
+      // Settles however it ends, also by a commit or rollback of the caller's own.
+      transaction.executionPromise.then(end, end)
+      return { transaction, answer: async (what, work) => await this.within(what, transaction, async () => await work) }
     } catch (error) {
-      if (isForeignSession(error) || refusesOptions(error)) this.#connections.doWithoutSession()
+      end()
       throw error
     }
+  }
+
+  async #send (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, how: How): Promise<Records> {
+    return this.dialect.rowsOf(await this.#query(deadline, knex, sql, bindings, how))
+  }
+
+  async #sendForTuples (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, how: How): Promise<unknown[][]> {
+    return this.dialect.tuplesOf(await this.#query(deadline, knex, sql, bindings, how, this.dialect.tupleOptions))
+  }
+
+  async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
+    const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
+    const query = knex.raw(sql, bindings as Knex.RawBinding[]).options(options === undefined ? named : { ...named, ...options })
+    // SQLite has no socket: its waits end by busy_timeout.
+    if (this.dialect.singleWriter) return await query
+    return await this.#pooled.use(deadline, async (connection) => await query.connection(connection))
   }
 
   /** The name to prepare a statement under: parsed and planned once a connection. */
@@ -165,17 +217,6 @@ export class Session {
       this.#names.set(sql, options)
     }
     return options
-  }
-
-  // A socket may be half open: nothing answers, nothing fails. Destroying it rejects the query and has the pool drop it.
-  // (SQLite has no socket, and its waits end by busy_timeout.)
-  async #before<T> (connection: { connection?: { stream?: { destroy (): void } } }, answer: () => Promise<T>): Promise<T> {
-    const timer = setTimeout(() => connection.connection?.stream?.destroy(), CALL_TIMEOUT_MS)
-    try {
-      return await answer()
-    } finally {
-      clearTimeout(timer)
-    }
   }
 }
 

@@ -1,15 +1,11 @@
+import type { Session } from './session.js'
 import type { WriteTransaction } from './store.js'
-import type { Connections } from './connections.js'
-import type { Tables } from './tables.js'
 
 /** Begin a transaction that may write, when it is this writer's turn; the turn is kept until it ends. */
-export async function begin (connections: Connections, tables: Tables): Promise<WriteTransaction> {
-  const { dialect, writer } = connections
-  const leave = await connections.enter()
-  try {
-    const transaction = await writer.transaction()
-    // Settles however it ends, also by a commit or rollback of the caller's own.
-    transaction.executionPromise.then(leave, leave)
+export async function begin (session: Session): Promise<WriteTransaction> {
+  const { dialect, tables } = session
+  return await session.again('begin a transaction', async () => {
+    const { transaction, answer } = await session.begin('begin a transaction')
     try {
       const first = dialect.beginWrite(tables.meta)
       if (first !== '') await transaction.raw(first)
@@ -20,18 +16,24 @@ export async function begin (connections: Connections, tables: Tables): Promise<
     return {
       transaction,
       async commit () {
-        // Knex resolves commit() even when the COMMIT failed; its executionPromise is what rejects. And PostgreSQL
-        // answers the COMMIT of a spoilt transaction with a ROLLBACK, and no error.
-        const answer = await transaction.commit() as { response?: { command?: string } } | undefined
-        await transaction.executionPromise
-        if (answer?.response?.command === 'ROLLBACK') throw new Error('the transaction had failed and was rolled back')
+        await answer('commit a transaction', commit(transaction))
       },
       async rollback () {
-        if (!transaction.isCompleted()) await transaction.rollback()
+        if (!transaction.isCompleted()) await answer('roll a transaction back', transaction.rollback() as unknown as Promise<unknown>)
       }
     }
-  } catch (error) {
-    leave()
-    throw error
-  }
+  })
+}
+
+async function commit (transaction: WriteTransaction['transaction']): Promise<void> {
+  // Knex resolves commit() even when the COMMIT failed; its executionPromise is what rejects. And PostgreSQL
+  // answers the COMMIT of a spoilt transaction with a ROLLBACK, and no error.
+  const answer = await transaction.commit() as { response?: { command?: string } } | undefined
+  await transaction.executionPromise
+  if (answer?.response?.command === 'ROLLBACK') throw new RolledBack()
+}
+
+/** A statement before the COMMIT had failed. */
+class RolledBack extends Error {
+  readonly code = '25P02' // in_failed_sql_transaction
 }

@@ -4,6 +4,7 @@ import type { Ending } from '../store/store.js'
 import { Backoff } from './backoff.js'
 import { Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
+import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
 import type { PipeMessage } from './messages.js'
 import { openThreadStore, type ThreadStore } from './thread-store.js'
@@ -26,7 +27,9 @@ export type KeeperOrder =
 const { store: origin, settings, memory, pipe } = workerData as KeeperThreadData
 const port = parentPort as NonNullable<typeof parentPort>
 const heartbeat = new Heartbeat(memory)
-const { store, release } = openThreadStore(origin)
+// A connection that is dead and does not say so must not cost the lease: there is time for several tries.
+const callTimeout = Math.min(CALL_TIMEOUT_MS, Math.max(KEEPER_CALL_MIN_MS, settings.leaseMs / 6))
+const { store, release } = openThreadStore({ ...origin, config: { ...origin.config, callTimeout } })
 const keeper = new Keeper(store, settings, {
   report: (report: KeeperReport) => { port.postMessage(report) },
   held: () => heartbeat.held,

@@ -2,6 +2,8 @@ import { createServer, connect, type AddressInfo, type Server, type Socket } fro
 
 interface Pair { readonly client: Socket, readonly server: Socket, swallow: boolean }
 
+interface Cut { readonly pattern: RegExp, readonly onCut: () => void, readonly how: 'reset' | 'stall' }
+
 /** A TCP proxy that can be as bad as a network. */
 export class TcpProxy {
   readonly #listener: Server
@@ -10,7 +12,7 @@ export class TcpProxy {
   #silent = false
   #refusing = false
   #delayMs = 0
-  #cut: { pattern: RegExp, onCut: () => void } | null = null
+  #cut: Cut | null = null
 
   private constructor (target: { host: string, port: number }) {
     this.#target = target
@@ -74,7 +76,12 @@ export class TcpProxy {
 
   /** The next statement that matches reaches the server and is done there; its answer never comes back. */
   loseReplyTo (pattern: RegExp, onCut: () => void): void {
-    this.#cut = { pattern, onCut }
+    this.#cut = { pattern, onCut, how: 'reset' }
+  }
+
+  /** The next statement that matches reaches the server, and from then on nothing comes back on its connection. */
+  stallReplyTo (pattern: RegExp, onCut: () => void = () => {}): void {
+    this.#cut = { pattern, onCut, how: 'stall' }
   }
 
   async close (): Promise<void> {
@@ -100,7 +107,8 @@ export class TcpProxy {
       const cut = this.#cut
       if (cut !== null && !pair.swallow && cut.pattern.test(data.toString('latin1'))) {
         this.#cut = null
-        pair.swallow = true
+        if (cut.how === 'reset') pair.swallow = true
+        else server.pause()
         cut.onCut()
       }
       this.#pass(data, server)

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import type { Send } from '../session.js'
 
 /**
  * What differs between databases, as small pieces of SQL and the handling of connections. Everything that is the same
@@ -40,7 +41,7 @@ export interface Dialect {
   dropLast (text: string): string
 
   /** Names of the version that the server runs, checked. @throws FST_TASKS_DATABASE_VERSION */
-  checkVersion (knex: Knex): Promise<void>
+  checkVersion (send: Send): Promise<void>
   /** Run inside the transaction that migrates, so that one process does. */
   lockMigrations (trx: Knex.Transaction, key: string): Promise<void>
   /** First statement of a transaction that will write: takes what a later write would have to wait for. Empty for none. */
@@ -56,7 +57,7 @@ export interface Dialect {
   /** Options of a raw query whose rows are tuples. */
   readonly tupleOptions: Readonly<Record<string, unknown>>
   /** How many rows a query would give, by the planner's estimate; null where the database has none. */
-  estimate (knex: Knex, sql: string, bindings: readonly unknown[]): Promise<number | null>
+  estimate (send: Send, sql: string, bindings: readonly unknown[]): Promise<number | null>
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import { createHash } from 'node:crypto'
 import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
+import type { Send } from '../session.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
 import { POSTGRES_VERSION_MIN } from '../../core/limits.js'
 
@@ -43,9 +44,9 @@ export const postgres: Dialect = Object.freeze({
   room: (text: string, max: number) => `CASE WHEN json_array_length(${text}::json) >= ${max} THEN (${text}::jsonb - 0)::text ELSE ${text} END`,
   dropLast: (text: string) => `left(${text}, -1)`,
 
-  async checkVersion (knex: Knex) {
-    const result = await knex.raw("SELECT current_setting('server_version_num')::int AS version")
-    const version = (result as { rows: Array<{ version: number }> }).rows[0]?.version ?? 0
+  async checkVersion (send: Send) {
+    const [row] = await send("SELECT current_setting('server_version_num')::int AS version")
+    const version = Number(row?.['version'] ?? 0)
     if (version < POSTGRES_VERSION_MIN * 10_000) {
       throw new DATABASE_VERSION(`PostgreSQL ${Math.floor(version / 10_000)} is too old: fastify-tasks needs ${POSTGRES_VERSION_MIN} or later.`)
     }
@@ -63,9 +64,8 @@ export const postgres: Dialect = Object.freeze({
   tuplesOf: (result: unknown) => (result as { rows: unknown[][] }).rows,
   tupleOptions: Object.freeze({ rowMode: 'array' }),
 
-  async estimate (knex: Knex, sql: string, bindings: readonly unknown[]) {
-    const result = await knex.raw(`EXPLAIN (FORMAT JSON) ${sql}`, bindings as Knex.RawBinding[])
-    const [row] = (result as { rows: Array<Record<string, Array<{ Plan?: { 'Plan Rows'?: number } }>>> }).rows
+  async estimate (send: Send, sql: string, bindings: readonly unknown[]) {
+    const [row] = await send(`EXPLAIN (FORMAT JSON) ${sql}`, bindings) as Array<Record<string, Array<{ Plan?: { 'Plan Rows'?: number } }>>>
     return row?.['QUERY PLAN']?.[0]?.Plan?.['Plan Rows'] ?? null
   }
 } satisfies Dialect)

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
+import type { Send } from '../session.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
 import { SQLITE_VERSION_MIN } from '../../core/limits.js'
 
@@ -40,9 +41,9 @@ export const sqlite: Dialect = Object.freeze({
   room: (text: string, max: number) => `CASE WHEN json_array_length(${text}) >= ${max} THEN json_remove(${text}, '$[0]') ELSE ${text} END`,
   dropLast: (text: string) => `substr(${text}, 1, length(${text}) - 1)`,
 
-  async checkVersion (knex: Knex) {
-    const [row] = await knex.raw('SELECT sqlite_version() AS version') as Array<{ version: string }>
-    const version = row?.version ?? '0'
+  async checkVersion (send: Send) {
+    const [row] = await send('SELECT sqlite_version() AS version')
+    const version = String(row?.['version'] ?? '0')
     if (isOlder(version, SQLITE_VERSION_MIN)) {
       throw new DATABASE_VERSION(`SQLite ${version} can corrupt a database that several connections write (fixed in ${SQLITE_VERSION_MIN}). Upgrade the driver: sqlite3 6 or later, better-sqlite3 12.8 or later.`)
     }

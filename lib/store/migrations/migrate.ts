@@ -3,7 +3,8 @@ import type { Connections } from '../connections.js'
 import type { Tables } from '../tables.js'
 import * as tables0001 from './0001-tables.js'
 import { MIGRATION_REQUIRED, SCHEMA_TOO_NEW } from '../../core/errors.js'
-import { storeError } from '../session.js'
+import { MIGRATE_TIMEOUT_MS } from '../../core/limits.js'
+import type { Send, Session } from '../session.js'
 
 interface Migration {
   readonly name: string
@@ -26,12 +27,11 @@ const NEWEST = MIGRATIONS.at(-1)?.name ?? ''
  * @returns the names of the migrations that were run
  * @throws FST_TASKS_SCHEMA_TOO_NEW
  */
-export async function migrate (connections: Connections, tables: Tables): Promise<string[]> {
-  const { dialect, writer } = connections
-  return await connections.inTurn(async () => await writer.transaction(async (trx) => {
+export async function migrate (session: Session, connections: Connections, tables: Tables): Promise<string[]> {
+  const { dialect } = connections
+  const { value } = await session.transaction('be migrated', async (trx) => {
     await takeLock(trx, connections, tables)
-    const known = await applied(trx, connections, tables)
-    refuseNewer(known)
+    refuseNewer(await applied(async (sql, bindings = []) => connections.dialect.rowsOf(await trx.raw(sql, bindings as Knex.RawBinding[])), connections, tables))
     const [, names] = await trx.migrate.latest({
       tableName: tables.migrations,
       ...(tables.schema !== undefined && { schemaName: tables.schema }),
@@ -40,18 +40,15 @@ export async function migrate (connections: Connections, tables: Tables): Promis
       disableTransactions: true
     }) as [number, string[]]
     return names
-  }))
+  }, MIGRATE_TIMEOUT_MS)
+  return value
 }
 
 /** The names of the migrations that the tables lack. @throws FST_TASKS_SCHEMA_TOO_NEW, FST_TASKS_STORE_UNAVAILABLE */
-export async function pendingMigrations (connections: Connections, tables: Tables): Promise<string[]> {
-  try {
-    const known = await applied(connections.reader, connections, tables)
-    refuseNewer(known)
-    return MIGRATIONS.map(({ name }) => name).filter((name) => !known.includes(name))
-  } catch (error) {
-    throw storeError('read the state of the task tables', error)
-  }
+export async function pendingMigrations (send: Send, connections: Connections, tables: Tables): Promise<string[]> {
+  const known = await applied(send, connections, tables)
+  refuseNewer(known)
+  return MIGRATIONS.map(({ name }) => name).filter((name) => !known.includes(name))
 }
 
 /** @throws FST_TASKS_MIGRATION_REQUIRED with the command to run */
@@ -66,14 +63,14 @@ async function takeLock (trx: Knex.Transaction, { dialect }: Connections, tables
   if (tables.schema !== undefined) await trx.raw(`CREATE SCHEMA IF NOT EXISTS "${tables.schema}"`)
 }
 
-async function applied (knex: Knex, { dialect }: Connections, tables: Tables): Promise<string[]> {
+async function applied (send: Send, { dialect }: Connections, tables: Tables): Promise<string[]> {
   const schema = tables.schema === undefined ? '' : `"${tables.schema}".`
   const table = `${schema}"${tables.migrations}"`
   const exists = dialect.name === 'postgres'
-    ? dialect.rowsOf(await knex.raw('SELECT to_regclass(?)::text AS name', [table]))
-    : dialect.rowsOf(await knex.raw("SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", [tables.migrations]))
+    ? await send('SELECT to_regclass(?)::text AS name', [table])
+    : await send("SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", [tables.migrations])
   if (exists[0]?.['name'] === undefined || exists[0]['name'] === null) return []
-  const rows = dialect.rowsOf(await knex.raw(`SELECT name FROM ${table} ORDER BY id`))
+  const rows = await send(`SELECT name FROM ${table} ORDER BY id`)
   return rows.map((row) => String(row['name']))
 }
 

@@ -1,5 +1,6 @@
 import type { Renewal, Token, WorkerRow } from '../store.js'
 import type { Session } from '../session.js'
+import { Deadline } from '../deadline.js'
 import { cancelled } from './cancels.js'
 import { releaseClaims } from './release.js'
 
@@ -22,8 +23,19 @@ export async function renew (session: Session, worker: string, leaseMs: number, 
     UPDATE ${tables.workers} SET lease_until = ${clock.now} + ?, lease_ms = ?, last_seen = ${dialect.now}, running = ?
     WHERE id = ? AND lease_until > ${clock.now} RETURNING id`, [...clock.bound, leaseMs, leaseMs, running, worker, ...clock.bound])
   if (rows.length === 0) return { held: false, claims: [], cancelled: [] }
-  const claims = await session.read('read the worker\'s claims', `SELECT claim FROM ${tables.claims} WHERE worker = ?`, [worker])
-  return { held: true, claims: claims.map(({ claim }) => Number(claim)), cancelled: await cancelled(session, worker) }
+  return { held: true, ...await newsOf(session, worker, Math.max(leaseMs / 6, NEWS_MIN_MS)) }
+}
+
+const NEWS_MIN_MS = 100
+
+/** What the worker may want to know besides. Not worth its lease: somebody may have locked the tables that say it. */
+async function newsOf (session: Session, worker: string, milliseconds: number): Promise<Omit<Renewal, 'held'>> {
+  const none: Omit<Renewal, 'held'> = { claims: [], cancelled: [] }
+  const news = Promise.all([
+    session.read('read the worker\'s claims', `SELECT claim FROM ${session.tables.claims} WHERE worker = ?`, [worker]),
+    cancelled(session, worker)
+  ]).then(([claims, ids]) => ({ claims: claims.map(({ claim }) => Number(claim)), cancelled: ids }))
+  return await new Deadline(milliseconds).limit(news, () => {}).catch(() => none)
 }
 
 /** Hand back what the worker still holds, and take its row away. */

@@ -1,9 +1,10 @@
 import type { Knex } from 'knex'
 import type { Listener, WakeEvent } from '../store.js'
 import type { Session } from '../session.js'
+import { Deadline } from '../deadline.js'
 import { isId } from '../verbs/read.js'
 import { Listeners, type Wake } from './wake.js'
-import { LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
+import { LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
 
 interface Client {
   query (sql: string): Promise<unknown>
@@ -103,16 +104,27 @@ export class PostgresWake implements Wake {
   }
 
   async #connect (): Promise<void> {
+    let client: Client | null = null
+    let late = false
+    const listening = async (): Promise<Client> => {
+      client = await this.#knex.client.acquireRawConnection() as Client
+      const opened = client
+      opened.on('error', () => { void this.#lost(opened) })
+      opened.on('end', () => { void this.#lost(opened) })
+      opened.on('notification', ({ payload }) => { this.#hear(payload ?? '') })
+      if (late) destroy(opened)
+      await opened.query(`LISTEN "${this.#session.channel}"`)
+      return opened
+    }
     try {
-      const client = await this.#knex.client.acquireRawConnection() as Client
-      client.on('error', () => { void this.#lost(client) })
-      client.on('end', () => { void this.#lost(client) })
-      client.on('notification', ({ payload }) => { this.#hear(payload ?? '') })
-      await client.query(`LISTEN "${this.#session.channel}"`)
-      if (this.#closed) { await client.end(); return }
-      this.#client = client
+      const opened = await new Deadline(this.#session.callTimeoutMs).limit(listening(), () => {
+        late = true
+        if (client !== null) destroy(client)
+      })
+      if (this.#closed) { await end(opened); return }
+      this.#client = opened
       this.#failures = 0
-      this.#heartbeat = setInterval(() => { void this.#beat(client) }, LISTEN_HEARTBEAT_MS)
+      this.#heartbeat = setInterval(() => { void this.#beat(opened) }, LISTEN_HEARTBEAT_MS)
       this.#heartbeat.unref()
       // What happened while nobody listened.
       this.#listeners.ready()
@@ -128,7 +140,7 @@ export class PostgresWake implements Wake {
   }
 
   async #beat (client: Client): Promise<void> {
-    const deadline = setTimeout(() => client.connection?.stream?.destroy(), LISTEN_HEARTBEAT_MS / 2)
+    const deadline = setTimeout(() => { destroy(client) }, LISTEN_HEARTBEAT_MS / 2)
     await client.query('SELECT 1').catch(() => this.#lost(client))
     clearTimeout(deadline)
   }
@@ -161,6 +173,15 @@ export class PostgresWake implements Wake {
     this.#reconnect = null
     const client = this.#client
     this.#client = null
-    await client?.end().catch(() => {})
+    if (client !== null) await end(client)
   }
+}
+
+function destroy (client: Client): void {
+  client.connection?.stream?.destroy()
+}
+
+/** In order; or, where the other side does not take the leave, without it. */
+async function end (client: Client): Promise<void> {
+  await new Deadline(LISTEN_CLOSE_MS).limit(client.end(), () => { destroy(client) }).catch(() => {})
 }

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fastifyTasks, { task } from 'fastify-tasks'
+import { createWorker } from 'fastify-tasks/worker'
+import { openStore } from '#lib/store/index.js'
+import { databases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+// A lease must not be lost for anything but silence between a worker and its database.
+
+const LEASE_MS = 4_500 // a keeper's call gets a second of it
+const postgres = databases.find(({ name }) => name === 'postgres')
+
+interface Setting { readonly app: FastifyInstance, readonly proxy: TcpProxy, readonly direct: string, readonly remarks: string[] }
+
+const nap = task('nap', { takesContext: true }, async ({ signal }, milliseconds: number) => {
+  await sleep(milliseconds, undefined, { signal })
+  return milliseconds
+})
+
+async function open (t: Test): Promise<Setting> {
+  const database = await (postgres as NonNullable<typeof postgres>).open()
+  const target = new URL(database.url)
+  const proxy = await TcpProxy.open({ host: target.hostname, port: Number(target.port) })
+  const url = new URL(database.url)
+  url.port = String(proxy.port)
+  url.hostname = '127.0.0.1'
+  const remarks: string[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line) => { remarks.push(String((JSON.parse(line) as { msg: string }).msg)) } } } })
+  t.teardown(async () => {
+    proxy.heal()
+    await app.close()
+    await proxy.close()
+    await database.close()
+  })
+  await app.register(fastifyTasks, { tasks: [nap], env: false, backends: { default: { backend: 'database', url: url.href } } })
+  await app.ready()
+  const worker = createWorker(app, { lease: LEASE_MS, sweep: 300, interval: 100 })
+  void worker.run()
+  return { app, proxy, direct: database.url, remarks }
+}
+
+t.jobs = 2
+
+if (postgres === undefined) t.pass('TASKS_TEST_ONLY leaves this out')
+else {
+  t.test("a half-open connection of the keeper's costs no lease: it is given up in time for another", async (t) => {
+    const { app, proxy, remarks } = await open(t)
+    const result = await app.tasks.enqueue(nap, LEASE_MS * 1.2)
+    let stalled = 0
+    proxy.stallReplyTo(/SET lease_until = \(SELECT/, () => { stalled += 1 })
+    await result.wait()
+    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+    t.equal(stalled, 1, 'a renewal went unanswered')
+    t.notOk(remarks.some((remark) => /lease is lost/.test(remark)), remarks.join('; '))
+  })
+
+  t.test('whoever locks the results holds up enqueues and endings, and no lease; all goes on afterwards', async (t) => {
+    const { app, direct, remarks } = await open(t)
+    const result = await app.tasks.enqueue(nap, 1_000)
+    await eventually(async () => { await result.refresh(); assert.equal(result.status, 'RUNNING') })
+    const other = openStore({ url: direct })
+    t.teardown(async () => { await other.close() })
+    await other.open()
+    const holder = await other.begin()
+    await holder.transaction.raw('LOCK TABLE tasks_results IN ACCESS EXCLUSIVE MODE')
+    let stored = false
+    const enqueued = app.tasks.enqueue(nap, 1).then((result) => { stored = true; return result })
+    await sleep(LEASE_MS * 1.2)
+    t.equal(stored, false, 'it waits for the lock')
+    const { rows: [lease] } = await holder.transaction.raw('SELECT max(lease_until) - extract(epoch FROM clock_timestamp()) * 1000 AS left FROM tasks_workers')
+    t.ok(Number(lease.left) > 0, 'the lease was renewed all the while')
+    await holder.rollback()
+    await (await enqueued).wait()
+    await result.wait()
+    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+    t.notOk(remarks.some((remark) => /lease is lost/.test(remark)), remarks.join('; '))
+  })
+}
