@@ -1,6 +1,7 @@
-import type { ListRequest, ResultFilter, ResultSelection } from '../lib/backends/control.js'
+import type { ListRequest, ListTimes, ResultFilter, ResultSelection } from '../lib/backends/control.js'
 import { INVALID_FILTER } from '../lib/core/errors.js'
 import { KEY_LENGTH_MAX, LIST_LIMIT, LIST_LIMIT_MAX, QUEUE_NAME_PATTERN, TASK_NAME_PATTERN } from '../lib/core/limits.js'
+import { momentToMs, MOMENT_RULE } from '../lib/core/moment.js'
 import { TaskResultStatus } from '../lib/core/status.js'
 import { isTask, type AnyTask } from '../lib/core/task.js'
 import { isObject } from './checks.js'
@@ -14,8 +15,13 @@ export interface TaskFilter {
   tag?: string | undefined
 }
 
-/** A page of a list. */
+/** A page of a list. Moments are Dates, or ISO 8601 strings with a time zone; `After` includes the moment, `Before` does not. */
 export interface TaskListFilter extends TaskFilter {
+  enqueuedAfter?: Date | string | undefined
+  enqueuedBefore?: Date | string | undefined
+  /** Results that have ended since then. */
+  finishedAfter?: Date | string | undefined
+  finishedBefore?: Date | string | undefined
   /** 1 to 1,000. Default: 50. */
   limit?: number | undefined
   /** The `next` of the page before. */
@@ -31,6 +37,8 @@ const FILTERS: Readonly<Record<string, (value: unknown) => [field: keyof ResultF
   },
   tag: (value) => typeof value === 'string' && value.length >= 1 && value.length <= KEY_LENGTH_MAX ? ['tag', value] : refuse(`tag must be a string of 1 to ${KEY_LENGTH_MAX} characters.`)
 }
+
+const LIST_FIELDS = ['enqueuedAfter', 'enqueuedBefore', 'finishedAfter', 'finishedBefore', 'limit', 'after']
 
 /**
  * What `cancel()` and `retry()` are told: an id, or a filter that says something. An empty one would be every result of
@@ -48,11 +56,12 @@ export function checkSelection (target: unknown): ResultSelection {
 /** @throws FST_TASKS_INVALID_FILTER */
 export function checkList (given: unknown): ListRequest {
   if (given === undefined) return { limit: LIST_LIMIT }
-  if (!isObject(given)) refuse('say an object: { status, queueName, task, tag, limit, after }.')
-  const { limit = LIST_LIMIT, after, ...filter } = given as Record<string, unknown>
+  if (!isObject(given)) refuse('say an object: { status, queueName, task, tag, enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore, limit, after }.')
+  const { limit = LIST_LIMIT, after, enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore, ...filter } = given as Record<string, unknown>
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > LIST_LIMIT_MAX) refuse(`limit must be a whole number from 1 to ${LIST_LIMIT_MAX}.`)
   if (after !== undefined && after !== null && (typeof after !== 'string' || !/^[\w-]{1,64}$/.test(after))) refuse('after must be the `next` of the page before.')
-  return { ...checkFilter(filter, ''), limit: limit as number, ...(typeof after === 'string' && { after }) }
+  const times = checkTimes({ enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore })
+  return { ...checkFilter(filter, '', LIST_FIELDS), ...times, limit: limit as number, ...(typeof after === 'string' && { after }) }
 }
 
 /** The alias in a verb's last argument. @throws FST_TASKS_INVALID_FILTER */
@@ -71,12 +80,25 @@ export function queueNameOf (value: unknown): string {
   return typeof value === 'string' && QUEUE_NAME_PATTERN.test(value) ? value : refuse('the name of a queue must be 1 to 128 characters of letters, digits, _ . : -')
 }
 
-function checkFilter (given: unknown, rule: string): ResultFilter {
+function checkTimes (given: Record<keyof ListTimes, unknown>): ListTimes {
+  const times: Partial<Record<keyof ListTimes, Date>> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue
+    times[name as keyof ListTimes] = new Date(momentToMs(value) ?? refuse(`${name} ${MOMENT_RULE}.`))
+  }
+  for (const what of ['enqueued', 'finished'] as const) {
+    const [after, before] = [times[`${what}After`], times[`${what}Before`]]
+    if (after !== undefined && before !== undefined && after > before) refuse(`${what}After is later than ${what}Before: nothing lies between them.`)
+  }
+  return times
+}
+
+function checkFilter (given: unknown, rule: string, others: readonly string[] = []): ResultFilter {
   if (!isObject(given)) refuse(rule)
   const filter: Partial<Record<keyof ResultFilter, string>> = {}
   for (const [name, value] of Object.entries(given as object)) {
     const check = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined
-    if (check === undefined) return refuse(`${name.slice(0, 64)} is no filter; these are: ${Object.keys(FILTERS).join(', ')}.`)
+    if (check === undefined) return refuse(`${name.slice(0, 64)} is no filter; these are: ${[...Object.keys(FILTERS), ...others].join(', ')}.`)
     if (value === undefined) continue
     const [field, checked] = check(value)
     filter[field] = checked

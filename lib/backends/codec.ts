@@ -36,19 +36,38 @@ export class Codec {
     })
   }
 
+  /** The fields of a row of which some values may be unreadable; never throws. */
+  async decodeReadable (row: Row): Promise<ResultFields> {
+    try {
+      return await this.decodeRow(row)
+    } catch {
+      const [args, progress, returnValue] = await Promise.allSettled(this.#values(row))
+      const failures = Object.entries({ args, progress, returnValue }).flatMap(([name, settled]) => settled.status === 'rejected' ? [[name, settled.reason as Error]] : [])
+      const valueOf = (settled: PromiseSettledResult<unknown>, otherwise: unknown): unknown => settled.status === 'fulfilled' ? settled.value : otherwise
+      const fields = fieldsOf(row, { args: valueOf(args, []), progress: valueOf(progress, null), returnValue: valueOf(returnValue, null) })
+      return Object.freeze({ ...fields, unreadable: Object.freeze(Object.fromEntries(failures)) })
+    }
+  }
+
   async #deserializeRow (row: Row): Promise<ResultFields> {
-    const { decode } = this.#serializer as Serializer
+    const [args, progress, returnValue] = await Promise.all(this.#values(row))
+    return fieldsOf(row, { args, progress, returnValue })
+  }
+
+  #values (row: Row): [args: Promise<unknown>, progress: Promise<unknown>, returnValue: Promise<unknown>] {
     const value = async (what: string, text: string | null): Promise<unknown> => {
       if (text === null) return null
+      if (this.#serializer === undefined) return read(row, what, text)
+      let decoded: unknown
       try {
-        return await decode.call(this.#serializer, text)
+        decoded = await this.#serializer.decode(text)
       } catch (cause) {
         throw unreadable(row, what, cause)
       }
+      if (what === 'arguments' && !Array.isArray(decoded)) throw unreadable(row, what, undefined)
+      return decoded
     }
-    const [args, progress, returnValue] = await Promise.all([value('arguments', row.args), value('progress', row.progress), value('return value', row.returnValue)])
-    if (!Array.isArray(args)) throw unreadable(row, 'arguments', undefined)
-    return fieldsOf(row, { args, progress, returnValue })
+    return [value('arguments', row.args), value('progress', row.progress), value('return value', row.returnValue)]
   }
 }
 

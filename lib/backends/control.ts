@@ -14,13 +14,22 @@ export interface ResultFilter {
   readonly tag?: string | undefined
 }
 
-export interface ListRequest extends ResultFilter {
+export interface ListRequest extends ResultFilter, ListTimes {
   readonly limit: number
   /** An id: results older than that one. */
   readonly after?: string | undefined
 }
 
-/** A page of results, newest first. */
+/** That moment or later (`After`), earlier than it (`Before`). */
+export interface ListTimes {
+  readonly enqueuedAfter?: Date | undefined
+  readonly enqueuedBefore?: Date | undefined
+  /** Of results that have ended; no other one fits. */
+  readonly finishedAfter?: Date | undefined
+  readonly finishedBefore?: Date | undefined
+}
+
+/** A page of results, newest first. It may be short though there is a `next`, where what fits is rare. */
 export interface ResultPage {
   readonly results: TaskResult[]
   /** For `after`; null at the end. */

@@ -40,8 +40,11 @@ export class DatabaseControl implements BackendControl {
 
   async list (request: ListRequest): Promise<ResultPage> {
     const { alias, store } = this.#backend
-    const { rows, next } = await store.list({ backend: alias, ...request })
-    const fields = await Promise.all(rows.map(async (row) => await this.#backend.decodeRow(row)))
+    const { enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore, ...filter } = request
+    const times = Object.entries({ enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore }).flatMap(([name, moment]) => moment === undefined ? [] : [[name, moment.getTime()]])
+    const { rows, next } = await store.list({ backend: alias, ...filter, ...Object.fromEntries(times) })
+    // One that cannot be decoded is listed all the same: it may be what somebody is looking for.
+    const fields = await Promise.all(rows.map(async (row) => await this.#backend.decodeReadable(row)))
     return { results: fields.map((each) => this.#backend.resultOf(each)), next }
   }
 
@@ -75,15 +78,9 @@ export class DatabaseControl implements BackendControl {
 
   /** READY rows end by the cancellation itself; a running one is told of by its worker. */
   async #tell (cancelled: readonly Row[]): Promise<void> {
-    const { events, log } = hostOf(this.#backend.app)
+    const { events } = hostOf(this.#backend.app)
     if (!events.wants('onFinished', 'CANCELLED')) return
-    for (const row of cancelled) {
-      try {
-        events.emit('onFinished', this.#backend.resultOf(await this.#backend.decodeRow(row)))
-      } catch (err) {
-        log.error({ err, taskId: row.id }, 'a result was cancelled, and cannot be read for onFinished')
-      }
-    }
+    for (const row of cancelled) events.emit('onFinished', this.#backend.resultOf(await this.#backend.decodeReadable(row)))
   }
 }
 

@@ -167,6 +167,11 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     return this.#codec.decodeRow(row)
   }
 
+  /** As far as it can be read: a value that the serializer refuses throws when it is asked for. */
+  async decodeReadable (row: Row): Promise<ResultFields> {
+    return await this.#codec.decodeReadable(row)
+  }
+
   resultOf (fields: ResultFields): TaskResult {
     return createTaskResult(fields, this.#source)
   }

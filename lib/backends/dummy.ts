@@ -1,5 +1,5 @@
 import { BaseTaskBackend, type BackendConfig, type EnqueueRequest } from './base.js'
-import type { BackendControl, ListRequest, ResultFilter, ResultPage, ResultSelection } from './control.js'
+import type { BackendControl, ListRequest, ListTimes, ResultFilter, ResultPage, ResultSelection } from './control.js'
 import { checkRunOptions, type RunOptions } from './run-options.js'
 import { RESULT_NOT_FOUND } from '../core/errors.js'
 import type { ResultFields, ResultSource, TaskResult } from '../core/result.js'
@@ -128,9 +128,15 @@ type Move = [from: ResultFields['status'], changed: Partial<ResultFields>]
 const CANCEL = (): Move => ['READY', { status: 'CANCELLED', finishedAt: new Date() }]
 const RETRY = (): Move => ['CANCELLED', { status: 'READY', finishedAt: null }]
 
-function fits ({ fields, tags }: Stored, { status, queue, task, tag }: ResultFilter): boolean {
+function fits ({ fields, tags }: Stored, { status, queue, task, tag, enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore }: ResultFilter & ListTimes): boolean {
   return (status === undefined || status === fields.status) && (queue === undefined || queue === fields.queueName) &&
-    (task === undefined || task === fields.taskName) && (tag === undefined || tags.includes(tag))
+    (task === undefined || task === fields.taskName) && (tag === undefined || tags.includes(tag)) &&
+    lies(fields.enqueuedAt, enqueuedAfter, enqueuedBefore) && lies(fields.finishedAt, finishedAfter, finishedBefore)
+}
+
+function lies (moment: Date | null, after: Date | undefined, before: Date | undefined): boolean {
+  if (after === undefined && before === undefined) return true
+  return moment !== null && (after === undefined || moment >= after) && (before === undefined || moment < before)
 }
 
 /** Moments are objects, and could be changed. */

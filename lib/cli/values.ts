@@ -1,6 +1,7 @@
 import { durationToMs, DURATION_RULE } from '../core/duration.js'
 import { INVALID_OPTION, RESULT_NOT_FOUND } from '../core/errors.js'
 import { QUEUE_NAME_PATTERN } from '../core/limits.js'
+import { momentToMs } from '../core/moment.js'
 import { TaskResultStatus } from '../core/status.js'
 import type { Row, Store } from '../store/store.js'
 import type { FlagValues } from './command.js'
@@ -30,6 +31,14 @@ export function countFlag (flags: FlagValues, name: string, otherwise: number, m
   const count = Number(value)
   if (!/^\d+$/.test(value) || count < 1 || count > max) refuse(name, `must be a whole number from 1 to ${max}`)
   return count
+}
+
+/** Epoch milliseconds: a moment, or one so long ago by the clock of this host. */
+export function momentFlag (flags: FlagValues, name: string): number | undefined {
+  const value = textFlag(flags, name)
+  if (value === undefined) return undefined
+  const ago = durationToMs(value)
+  return momentToMs(value) ?? (ago === null ? refuse(name, "must be a moment such as 2026-11-20T08:00:00Z or 2026-11-20, or how long ago, such as '2h'") : Date.now() - ago)
 }
 
 /** A comma list of queue names, or undefined for all. */

@@ -24,6 +24,7 @@ export interface TaskResult<Return = any, Args extends readonly unknown[] = any[
   /** The task, or null where this app knows none of that name. */
   readonly task: AnyTask | null
   readonly status: TaskResultStatus
+  /** @throws FST_TASKS_RESULT_UNREADABLE where a list holds one that the backend cannot decode; so do `progress` and `returnValue` */
   readonly args: Readonly<Args>
   /** Alias of the backend. */
   readonly backend: string
@@ -81,6 +82,8 @@ export interface ResultFields {
   /** Meaningful when the status is SUCCESSFUL. */
   readonly returnValue: unknown
   readonly isDuplicate: boolean
+  /** What is thrown in the place of values that the backend cannot decode. */
+  readonly unreadable?: Readonly<Partial<Record<'args' | 'progress' | 'returnValue', Error>>>
 }
 
 /** Where a result is read again; a backend without one of these verbs leaves it out. */
@@ -120,7 +123,7 @@ class Snapshot implements TaskResult {
   get taskName (): string { return this.#fields.taskName }
   get task (): AnyTask | null { return this.#source.task(this.#fields.taskName) }
   get status (): TaskResultStatus { return this.#fields.status }
-  get args (): any { return this.#fields.args }
+  get args (): any { return this.#read('args') }
   get backend (): string { return this.#fields.backend }
   get queueName (): string { return this.#fields.queueName }
   get priority (): number { return this.#fields.priority }
@@ -132,13 +135,13 @@ class Snapshot implements TaskResult {
   get attempts (): number { return this.#fields.attempts }
   get workerIds (): readonly string[] { return Object.freeze(this.#fields.workerIds) }
   get errors (): readonly TaskError[] { return Object.freeze(this.#fields.errors) }
-  get progress (): unknown { return this.#fields.progress }
+  get progress (): unknown { return this.#read('progress') }
   get isFinished (): boolean { return isFinishedStatus(this.#fields.status) }
   get isDuplicate (): boolean { return this.#fields.isDuplicate }
 
   get returnValue (): any {
-    const { id, status, returnValue } = this.#fields
-    if (status === 'SUCCESSFUL') return returnValue
+    const { id, status } = this.#fields
+    if (status === 'SUCCESSFUL') return this.#read('returnValue')
     if (isFinishedStatus(status)) throw new RESULT_FAILED(id, status)
     throw new RESULT_NOT_READY(id, status)
   }
@@ -164,8 +167,17 @@ class Snapshot implements TaskResult {
   }
 
   toJSON (): Record<string, unknown> {
-    const { returnValue, ...fields } = this.#fields
-    return { ...fields, isFinished: this.isFinished, ...(this.status === 'SUCCESSFUL' && { returnValue }) }
+    const { returnValue, unreadable = {}, ...fields } = this.#fields
+    const names = Object.keys(unreadable)
+    const record: Record<string, unknown> = { ...fields, isFinished: this.isFinished, ...(this.status === 'SUCCESSFUL' && { returnValue }) }
+    for (const name of names) delete record[name]
+    return names.length === 0 ? record : { ...record, unreadable: names }
+  }
+
+  #read (field: 'args' | 'progress' | 'returnValue'): unknown {
+    const error = this.#fields.unreadable?.[field]
+    if (error !== undefined) throw error
+    return this.#fields[field]
   }
 
   [kReplace] (fields: ResultFields): void {

@@ -20,6 +20,7 @@ import * as inserts from './verbs/insert.js'
 import * as laneVerbs from './verbs/lanes.js'
 import * as limitedClaims from './verbs/limited-claim.js'
 import * as limited from './verbs/limited-heads.js'
+import { list } from './verbs/list.js'
 import * as pruning from './verbs/prune.js'
 import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
@@ -119,7 +120,7 @@ export class KnexStore implements Store {
 
   async get (id: string): Promise<Row | null> { return await reads.get(this.#session, id) }
   async getMany (ids: readonly string[]): Promise<Row[]> { return await reads.getMany(this.#session, ids) }
-  async list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }> { return await reads.list(this.#session, filter) }
+  async list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }> { return await list(this.#session, filter) }
   async stats (backend: string): Promise<Stats> { return await stats(this.#session, backend) }
   async ping (): Promise<void> { await this.#session.read('be reached', 'SELECT 1') }
   async watch (id: string, onChange: () => void): Promise<() => Promise<void>> { return await this.#wake.onEnded(id, onChange) }

@@ -47,7 +47,7 @@ export interface Store {
   // --- read ---
   get (id: string): Promise<Row | null>
   getMany (ids: readonly string[]): Promise<Row[]>
-  /** Newest first; keyset pagination by id. */
+  /** Newest first; keyset pagination by id. A page may be short though there is a `next`: what fits is rare. */
   list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }>
   stats (backend: string): Promise<Stats>
   /** Cheap proof that the database answers. */
@@ -222,6 +222,11 @@ export interface ListFilter {
   readonly queue?: string
   readonly task?: string
   readonly tag?: string
+  /** Epoch ms: enqueued or ended at that moment or later (`After`), earlier than it (`Before`). */
+  readonly enqueuedAfter?: number
+  readonly enqueuedBefore?: number
+  readonly finishedAfter?: number
+  readonly finishedBefore?: number
   /** An id: rows older than that one. */
   readonly after?: string
   readonly limit: number

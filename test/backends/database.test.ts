@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { DatabaseBackend, task, type BackendOptions, type Serializer, type TaskResult } from 'fastify-tasks'
+import type { Row } from '#lib/store/store.js'
 import { databases, type TestDatabase } from '../support/databases.ts'
 
 const note = () => task('note', async (_value: unknown) => {})
@@ -80,6 +81,17 @@ for (const { name, open } of databases) {
 
       const other = await build(t, database, { options: { serializer: encrypting(randomBytes(32)) } })
       await t.rejects(other.note.getResult(id), { code: 'FST_TASKS_RESULT_UNREADABLE' })
+      const blind = other.backend.resultOf(await other.backend.decodeReadable({ ...row as Row, status: 'SUCCESSFUL', returnValue: 'x', progress: '1' }))
+      for (const value of ['args', 'progress', 'returnValue'] as const) t.throws(() => blind[value], { code: 'FST_TASKS_RESULT_UNREADABLE' })
+      const { id: readable } = await other.note.enqueue(2)
+      const finished = new Promise<string>((resolve) => { other.app.tasks.addHook('onFinished', async ({ id }) => { resolve(id) }) })
+      const { results } = await other.app.tasks.list({ limit: 2 })
+      t.same(results.map(({ id }) => id), [readable, id], 'one that cannot be read is listed all the same')
+      t.same([results[0]?.args, results[1]?.taskName, results[1]?.progress], [[2], 'note', null])
+      t.throws(() => results[1]?.args, { code: 'FST_TASKS_RESULT_UNREADABLE' })
+      t.match(JSON.parse(JSON.stringify(results[1])), { id, status: 'READY', unreadable: ['args'], args: undefined })
+      t.equal(await results[1]?.cancel(), true)
+      t.equal(await finished, id, 'and can be cancelled, and heard of')
       for (const encode of [() => { throw new Error('hunter2') }, () => 7, () => 'a\0b', () => '\ud800'] as Array<Serializer['encode']>) {
         const broken = await build(t, database, { options: { serializer: { encode, decode: JSON.parse } } })
         await t.rejects(broken.note.enqueue({ a: 1 }), { code: 'FST_TASKS_INVALID_ARGUMENT' })

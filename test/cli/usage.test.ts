@@ -78,6 +78,8 @@ t.test('a command line that is wrong ends with 2, says why on stderr, and prints
     [['list', '--database-url', ''], /--database-url/],
     [['list', '--database-url', 'sqlite::memory:'], /memory/],
     [['list', ...missing, '--backend', 'a b'], /--backend/],
+    [['list', ...missing, '--enqueued-after', 'yesterday'], /--enqueued-after/],
+    [['list', ...missing, '--finished-before', '2026-11-20T08:00'], /--finished-before/],
     [['list', ...missing, '--table-prefix', 'x; DROP TABLE y'], /prefix/i],
     [['list', ...missing, '--schema', 'a.b'], /schema/i]
   ]

@@ -111,7 +111,8 @@ t.test('bad filters are refused before the backend is asked', async (t) => {
     await t.rejects(app.tasks.cancel(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
     await t.rejects(app.tasks.retry(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
   }
-  for (const filter of [{ limit: 0 }, { limit: 1001 }, { limit: 1.5 }, { limit: '5' }, { after: 5 }, { after: "'; --" }, { status: 'x' }, { unknown: 1 }, 'READY', null]) {
+  for (const filter of [{ limit: 0 }, { limit: 1001 }, { limit: 1.5 }, { limit: '5' }, { after: 5 }, { after: "'; --" }, { status: 'x' }, { unknown: 1 }, 'READY', null,
+    { enqueuedAfter: 5 }, { enqueuedBefore: 'yesterday' }, { enqueuedAfter: '2026-11-20T08:00' }, { finishedAfter: new Date(NaN) }, { finishedBefore: null }, { finishedBefore: '2026-13-01' }, { enqueuedAfter: '2026-11-21', enqueuedBefore: '2026-11-20' }]) {
     await t.rejects(app.tasks.list(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
   }
   for (const name of ['', 'a b', 7, undefined]) await t.rejects(app.tasks.pause(name as string), { code: 'FST_TASKS_INVALID_FILTER' })
@@ -145,6 +146,11 @@ for (const { name, open } of databases) {
     t.same((await app.tasks.list({ task: own, status: 'READY' })).results.length, 2)
     t.same((await app.tasks.list({ tag: 'x' })).results.length, 2)
     t.same((await app.tasks.list({}, { backend: 'second' })).results.length, 1)
+    const moment = second.enqueuedAt as Date
+    t.same((await app.tasks.list({ enqueuedAfter: moment, task: other })).results.map(({ id }) => id), [third.id, second.id])
+    t.same((await app.tasks.list({ enqueuedAfter: moment.toISOString(), enqueuedBefore: new Date(Date.now() + 60_000), task: other, limit: 1 })).results.map(({ id }) => id), [third.id])
+    t.same((await app.tasks.list({ enqueuedBefore: '2020-01-01' })).results, [])
+    t.same((await app.tasks.list({ finishedAfter: '2020-01-01' })).results, [], 'none has ended')
     await t.rejects(app.tasks.getResult(first.id, { backend: 'second' }), { code: 'FST_TASKS_RESULT_NOT_FOUND' })
     await t.rejects(other.getResult(first.id), { code: 'FST_TASKS_RESULT_MISMATCH' })
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { eventually } from '../eventually.js'
-import { BACKEND, ending, ids, newRow } from './bench.js'
+import { v7 as uuid } from 'uuid'
+import { BACKEND, ending, ids, newRow, type Bench } from './bench.js'
 import type { Chapter } from './suite.js'
+import type { Row } from '../../store/store.js'
 
 /** Lists, figures, and being told. */
 export const readChapter: Chapter = (test) => {
@@ -40,6 +42,46 @@ export const readChapter: Chapter = (test) => {
     assert.deepEqual(await found({ status: 'READY', task: 'other' }), [b])
     assert.deepEqual(await found({ status: 'FAILED' }), [])
     assert.deepEqual(await found({ tag: 'x', after: b }), [a])
+  })
+
+  test('a list is narrowed by when rows were enqueued and when they ended: from the first moment on, and before the second', async (bench) => {
+    const [a, b, c] = [await apart(bench), await apart(bench), await apart(bench)]
+    await bench.store.cancel({ backend: BACKEND, id: b.id })
+    const ended = (await bench.get(b.id)).finishedAt as number
+    const found = async (filter: object): Promise<string[]> => ids((await bench.store.list({ backend: BACKEND, limit: 10, ...filter })).rows)
+    assert.deepEqual(await found({ enqueuedAfter: b.enqueuedAt }), [c.id, b.id])
+    assert.deepEqual(await found({ enqueuedBefore: b.enqueuedAt }), [a.id])
+    assert.deepEqual(await found({ enqueuedAfter: a.enqueuedAt, enqueuedBefore: c.enqueuedAt }), [b.id, a.id])
+    assert.deepEqual(await found({ enqueuedAfter: b.enqueuedAt, enqueuedBefore: b.enqueuedAt }), [])
+    assert.deepEqual(await found({ enqueuedAfter: c.enqueuedAt + 1 }), [])
+    assert.deepEqual(await found({ finishedAfter: 0 }), [b.id], 'what has not ended fits no such moment')
+    assert.deepEqual(await found({ finishedAfter: ended, finishedBefore: ended + 1 }), [b.id])
+    assert.deepEqual(await found({ finishedBefore: ended }), [])
+    assert.deepEqual(await found({ status: 'CANCELLED', enqueuedBefore: c.enqueuedAt, finishedAfter: ended }), [b.id])
+    assert.deepEqual(await found({ enqueuedBefore: c.enqueuedAt, after: b.id }), [a.id])
+  })
+
+  test('a moment is that of the database, also where the id was made by a host whose clock is hours off', async (bench) => {
+    const before = await apart(bench)
+    const hours = 5 * 3_600_000
+    const [ahead, behind] = [await apart(bench, Date.now() + hours), await apart(bench, Date.now() - hours)]
+    const after = await apart(bench)
+    const { rows } = await bench.store.list({ backend: BACKEND, enqueuedAfter: ahead.enqueuedAt, enqueuedBefore: after.enqueuedAt, limit: 10 })
+    assert.deepEqual(ids(rows), [ahead.id, behind.id])
+    assert.deepEqual(ids((await bench.store.list({ backend: BACKEND, enqueuedBefore: ahead.enqueuedAt, limit: 10 })).rows), [before.id])
+  })
+
+  test('what is rare is found however many rows of other kinds lie between', async (bench) => {
+    const task = 'rare'
+    const [first] = ids(await bench.insert({ task, tags: ['t'] }, ...Array.from({ length: 1_100 }, () => ({ tags: ['t'] }))))
+    const [second] = ids(await bench.insert({ task, tags: ['t'], queue: 'q' }, ...Array.from({ length: 1_100 }, () => ({}))))
+    const all = async (filter: object): Promise<string[]> => {
+      const page = await bench.store.list({ backend: BACKEND, limit: 1, ...filter })
+      return page.next === null ? ids(page.rows) : [...ids(page.rows), ...await all({ ...filter, after: page.next })]
+    }
+    for (const filter of [{ task }, { task, tag: 't' }, { task, status: 'READY' }]) assert.deepEqual(await all(filter), [second, first])
+    assert.deepEqual(await all({ task, queue: 'q' }), [second])
+    assert.deepEqual(await all({ task: 'none' }), [])
   })
 
   test('the same tag twice is one tag', async (bench) => {
@@ -107,4 +149,12 @@ export const readChapter: Chapter = (test) => {
     const stores = await Promise.all([bench.connect(), bench.connect(), bench.connect()])
     for (const store of stores) assert.deepEqual(await store.migrate(), [])
   })
+}
+
+/** A row that was enqueued in a millisecond of its own. */
+async function apart (bench: Bench, clock = Date.now()): Promise<Row> {
+  await new Promise((resolve) => setTimeout(resolve, 3))
+  const row = await bench.insertOne({ id: uuid({ msecs: clock }) })
+  await new Promise((resolve) => setTimeout(resolve, 3))
+  return row
 }

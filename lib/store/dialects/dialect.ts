@@ -31,6 +31,9 @@ export interface Dialect {
   /** To be joined to the table of a column that holds a JSON array of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }
 
+  /** To be joined to ids (`c`): the row (`r`) of each, looked up one by one. Ends where more conditions may follow. */
+  lookUp (table: string): string
+
   /** JSON text of an object with these keys and SQL values. */
   jsonObject (entries: ReadonlyArray<readonly [key: string, sql: string]>): string
   /** JSON text of an array of the ids of a set, in the order given. */

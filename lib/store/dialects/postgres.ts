@@ -39,6 +39,8 @@ export const postgres: Dialect = Object.freeze({
   }),
 
   elements: (column: string) => ({ from: `LATERAL json_array_elements_text(${column}::json) AS e (value)`, id: 'e.value::uuid' }),
+  // LIMIT: else the planner may read the whole table to join it, once it thinks of many ids.
+  lookUp: (table: string) => `CROSS JOIN LATERAL (SELECT * FROM ${table} y WHERE y.id = c.id LIMIT 1) AS r WHERE true`,
   jsonObject: (entries) => `json_build_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})::text`,
   jsonIds: (id: string, order: string) => `json_agg(${id} ORDER BY ${order})::text`,
   room: (text: string, max: number) => `CASE WHEN json_array_length(${text}::json) >= ${max} THEN (${text}::jsonb - 0)::text ELSE ${text} END`,

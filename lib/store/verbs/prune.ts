@@ -1,8 +1,6 @@
 import type { PruneRequest } from '../store.js'
 import type { Session } from '../session.js'
-
-// Ids carry the clock of the host that made them; a host may be this much ahead of the database.
-const CLOCK_SKEW_MS = 24 * 3_600_000
+import { CLOCK_SKEW_MS, firstIdOf } from './uuid-time.js'
 
 /** Delete finished rows, oldest first, one batch. */
 export async function prune (session: Session, request: PruneRequest): Promise<{ deleted: number, more: boolean }> {
@@ -50,10 +48,4 @@ function prunable ({ dialect }: Session, request: Omit<PruneRequest, 'limit'>, n
 function agesOf ({ minAgeMs, failedMinAgeMs, cancelledMinAgeMs = minAgeMs }: Omit<PruneRequest, 'limit'>): Array<[status: string, age: number]> {
   const ages: Array<[string, number | null]> = [['SUCCESSFUL', minAgeMs], ['FAILED', failedMinAgeMs], ['CANCELLED', cancelledMinAgeMs]]
   return ages.filter((entry): entry is [string, number] => entry[1] !== null)
-}
-
-/** The lowest UUIDv7 of a moment (RFC 9562, 5.7: 48 bits of epoch milliseconds first). */
-function firstIdOf (ms: number): string {
-  const hex = Math.max(0, Math.min(ms, 2 ** 48 - 1)).toString(16).padStart(12, '0')
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`
 }
