@@ -68,6 +68,11 @@ export class Session {
 
   get callTimeoutMs (): number { return this.#connections.callTimeoutMs }
 
+  /** True where statements may be prepared; else `plan: 'once'` has no effect. */
+  get prepares (): boolean {
+    return this.#connections.prepares
+  }
+
   /** A statement that changes nothing. `what` completes "could not …" in an error. */
   async read (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<Records> {
     const { value } = await this.#persist(what, async (deadline) => await this.#send(deadline, this.#connections.reader, sql, bindings, how))

@@ -393,12 +393,14 @@ export interface ClaimedRow extends Row {
   readonly claim: number
   /** It has limits: its end may let others through. */
   readonly limited?: boolean
+  /** It has a unique key or limits, which its end has to give back. */
+  readonly keyed?: boolean
   readonly cursor: Cursor
 }
 
-/** What became of an attempt. */
+/** What became of an attempt. `keyed`: as the claimed row said; a hint, which saves a try. */
 export type Ending =
-  | { readonly id: string, readonly claim: number, readonly status: 'SUCCESSFUL', readonly returnValue: string }
+  | { readonly id: string, readonly claim: number, readonly status: 'SUCCESSFUL', readonly returnValue: string, readonly keyed?: boolean }
   | { readonly id: string, readonly claim: number, readonly status: 'FAILED' | 'CANCELLED', readonly errors: readonly StoredError[] }
   /** A retry: READY again, `delay` ms from now. Ends CANCELLED instead where that was asked meanwhile. */
   | { readonly id: string, readonly claim: number, readonly status: 'READY', readonly errors: readonly StoredError[], readonly delay: number }
@@ -409,6 +411,7 @@ export interface FinishedRow {
   readonly status: TaskResultStatus
   /** When it ended; for a retry, when it is due. */
   readonly at: number
+  /** Of a retry. */
   readonly runAfter: number | null
   /** It has limits: its end may let others through. */
   readonly limited?: boolean

@@ -150,7 +150,7 @@ export class Runner {
     const { row } = run
     const { retry } = this.#settings.backend.rulesOf(task, row)
     const decision = decide(outcome, { retry, attempts: row.attempts - row.priorAttempts, deaths: row.deaths, errors: row.errors })
-    return { id: row.id, claim: row.claim, ...decision }
+    return { id: row.id, claim: row.claim, ...decision, ...(row.keyed === true && { keyed: true }) }
   }
 
   #report (run: Run, fields: ResultFields, ending: Ending | null, outcome: Outcome): void {
@@ -175,7 +175,7 @@ export class Runner {
       ...fields,
       status: finished.status,
       finishedAt: finished.status === 'READY' ? null : new Date(finished.at),
-      runAfter: finished.runAfter === null ? null : new Date(finished.runAfter),
+      ...(finished.status === 'READY' && finished.runAfter !== null && { runAfter: new Date(finished.runAfter) }),
       returnValue: finished.status === 'SUCCESSFUL' && outcome.kind === 'returned' ? outcome.value ?? null : null,
       errors: 'errors' in ending ? ending.errors.map(toTaskError) : fields.errors
     }))

@@ -61,8 +61,8 @@ export class Slots {
     const unspent = maxTasks === null ? Infinity : maxTasks - this.#started - buffered
     const limit = Math.min(free + ahead - buffered, unspent)
     if (limit < 1) return null
-    const soon = buffered === 0 ? pace.stride : 0
-    return { limit, start: Math.min(limit, Math.max(0, free - buffered) + soon) }
+    // Marked with the claim: what starts at once, and what comes within a stride of it.
+    return { limit, start: Math.min(limit, Math.max(0, free + pace.stride - buffered)) }
   }
 
   /** Rows of a claim that has arrived; started in their order, as slots come free. */

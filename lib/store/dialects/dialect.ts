@@ -28,7 +28,7 @@ export interface Dialect {
   /** A table source of many pairs of an id and a text, with columns of these names; `order` keeps them in the order given. */
   pairs (id: string, text: string): RowSource & { readonly order: string }
 
-  /** To be joined to the table of a column that holds a JSON array of ids: one row an id. */
+  /** To be joined to the table of a column that holds a list of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }
 
   /** To be joined to ids (`c`): the row (`r`) of each, looked up one by one. Ends where more conditions may follow. */
@@ -36,10 +36,14 @@ export interface Dialect {
 
   /** JSON text of an object with these keys and SQL values. */
   jsonObject (entries: ReadonlyArray<readonly [key: string, sql: string]>): string
-  /** JSON text of an array of the ids of a set, in the order given. */
-  jsonIds (id: string, order: string): string
   /** A text that is a JSON array, without its first element where it has as many as this. */
   room (text: string, max: number): string
+  /** The ids of a set in the order given, as a column holds them that `elements` reads. */
+  ids (id: string, order: string): string
+  /** The same of values, to be bound. */
+  idList (ids: readonly string[]): unknown
+  /** The same as it was read. */
+  idsOf (value: unknown): string[]
   /** All but the last character of a text. */
   dropLast (text: string): string
 

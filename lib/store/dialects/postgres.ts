@@ -38,12 +38,14 @@ export const postgres: Dialect = Object.freeze({
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [rows.map((row) => row[0]), rows.map((row) => row[1])]
   }),
 
-  elements: (column: string) => ({ from: `LATERAL json_array_elements_text(${column}::json) AS e (value)`, id: 'e.value::uuid' }),
+  elements: (column: string) => ({ from: `LATERAL unnest(${column}) AS e (value)`, id: 'e.value' }),
   // LIMIT: else the planner may read the whole table to join it, once it thinks of many ids.
   lookUp: (table: string) => `CROSS JOIN LATERAL (SELECT * FROM ${table} y WHERE y.id = c.id LIMIT 1) AS r WHERE true`,
   jsonObject: (entries) => `json_build_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})::text`,
-  jsonIds: (id: string, order: string) => `json_agg(${id} ORDER BY ${order})::text`,
   room: (text: string, max: number) => `CASE WHEN json_array_length(${text}::json) >= ${max} THEN (${text}::jsonb - 0)::text ELSE ${text} END`,
+  ids: (id: string, order: string) => `array_agg(${id} ORDER BY ${order})`,
+  idList: (ids: readonly string[]) => [...ids],
+  idsOf: (value: unknown) => value as string[],
   dropLast: (text: string) => `left(${text}, -1)`,
 
   async checkVersion (send: Send) {

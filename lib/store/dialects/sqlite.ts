@@ -38,8 +38,10 @@ export const sqlite: Dialect = Object.freeze({
   elements: (column: string) => ({ from: `json_each(${column}) AS e`, id: 'e.value' }),
   lookUp: (table: string) => `CROSS JOIN ${table} r WHERE r.id = c.id`, // a CROSS JOIN is done in the order in which it stands
   jsonObject: (entries: ReadonlyArray<readonly [string, string]>) => `json_object(${entries.map(([key, sql]) => `'${key}', ${sql}`).join(', ')})`,
-  jsonIds: (id: string, order: string) => `json_group_array(${id} ORDER BY ${order})`,
   room: (text: string, max: number) => `CASE WHEN json_array_length(${text}) >= ${max} THEN json_remove(${text}, '$[0]') ELSE ${text} END`,
+  idList: (ids: readonly string[]) => JSON.stringify(ids),
+  idsOf: (value: unknown) => JSON.parse(value as string) as string[],
+  ids: (id: string, order: string) => `json_group_array(${id} ORDER BY ${order})`,
   dropLast: (text: string) => `substr(${text}, 1, length(${text}) - 1)`,
 
   async checkVersion (send: Send) {

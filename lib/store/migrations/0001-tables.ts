@@ -103,7 +103,7 @@ const POSTGRES = {
       quarantine boolean NOT NULL,
       tasks text NOT NULL
     )`,
-    `CREATE TABLE ${t.claims} (worker text NOT NULL, claim bigint NOT NULL, backend text NOT NULL, started int NOT NULL, ids text NOT NULL, PRIMARY KEY (worker, claim))`,
+    `CREATE TABLE ${t.claims} (worker text NOT NULL, claim bigint NOT NULL, backend text NOT NULL, started int NOT NULL, ids uuid[] NOT NULL, PRIMARY KEY (worker, claim))`,
     `CREATE TABLE ${t.queues} (backend text NOT NULL, name text NOT NULL, paused_at bigint, PRIMARY KEY (backend, name))`,
     `CREATE TABLE ${t.cancels} (worker text NOT NULL, id uuid NOT NULL, PRIMARY KEY (worker, id))`,
     `CREATE TABLE ${t.waits} (id uuid PRIMARY KEY, until bigint NOT NULL)`,

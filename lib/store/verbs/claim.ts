@@ -2,8 +2,9 @@ import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../s
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
+import { claimedTuple, inOrder, toClaimed } from './claimed.js'
+import { batchOf } from './claims.js'
 import { laneCtes, lanes as lanesOf } from './lanes.js'
-import { errorsOf, moment, workerIdsOf } from '../row.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
@@ -22,46 +23,6 @@ export async function claim (session: Session, request: ClaimRequest): Promise<C
   return inOrder(tuples).map((tuple) => toClaimed(tuple, request))
 }
 
-// What a claim does not know already. The order is that of toClaimed.
-export const CLAIMED = [
-  'id', 'task', 'queue', 'priority', 'args', 'options', 'run_after', 'due', 'seq', 'enqueued_at', 'started_at',
-  'last_attempted_at', 'attempts', 'prior_attempts', 'deaths', 'worker_ids', 'errors', 'progress'
-] as const
-
-export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {
-  const [id, task, queue, priority, args, options, runAfter, due, seq, enqueuedAt, startedAt, lastAttemptedAt, attempts, priorAttempts, deaths, history, errors, progress] = tuple
-  return {
-    id: id as string,
-    backend,
-    task: task as string,
-    queue: queue as string,
-    priority: priority as number,
-    status: 'RUNNING',
-    args: args as string,
-    options: options as string | null,
-    runAfter: moment(runAfter),
-    due: Number(due),
-    enqueuedAt: Number(enqueuedAt),
-    startedAt: Number(startedAt),
-    lastAttemptedAt: Number(lastAttemptedAt),
-    finishedAt: null,
-    attempts: attempts as number,
-    priorAttempts: priorAttempts as number,
-    deaths: deaths as number,
-    workerIds: workerIdsOf(history as string | null, worker),
-    errors: errorsOf(errors as string | null),
-    returnValue: null,
-    progress: progress as string | null,
-    claim,
-    cursor: { due: Number(due), tie: Number(seq) }
-  }
-}
-
-// RETURNING promises no order: by priority, due and identity.
-export function inOrder (tuples: unknown[][]): unknown[][] {
-  return tuples.sort((a, b) => (b[3] as number) - (a[3] as number) || Number(a[7]) - Number(b[7]) || Number(a[8]) - Number(b[8]))
-}
-
 function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {
   return Array.isArray(lanes)
 }
@@ -70,7 +31,7 @@ async function inTransaction (session: Session, request: ClaimRequest, lanes: re
   if (lanes.length === 0) return []
   const { value } = await session.transact('claim tasks', async (run) => {
     const taken = await run.tuples(...updateOnly(session, request, lanes))
-    if (taken.length > 0) await run(...batchOf(session, request, inOrder(taken).map(([id]) => id)))
+    if (taken.length > 0) await run(...batchOf(session, request, inOrder(taken).map(([id]) => id as string)))
     return taken
   })
   return value
@@ -117,13 +78,13 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     taken AS (
       UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
       FROM n WHERE r.ctid = ANY (ARRAY(SELECT place FROM picked))
-      RETURNING r.*
+      RETURNING ${claimedTuple(dialect)}
     ),
     batch AS (
       INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
-      SELECT ?, ?, ?, ?, ${dialect.jsonIds('t.id', 't.priority DESC, t.due, t.seq')} FROM taken t HAVING count(*) > 0
+      SELECT ?, ?, ?, ?, ${dialect.ids('t.id', 't.priority DESC, t.due, t.seq')} FROM taken t HAVING count(*) > 0
     )
-    SELECT ${dialect.tuple(CLAIMED)} FROM taken`
+    SELECT * FROM taken`
   const { worker, claim, backend, limit, start, tasks } = request
   return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
 }
@@ -147,7 +108,7 @@ function laneSource (session: Session, { backend, lanes, quarantined = false }: 
 export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token): Statement {
   const ids = dialect.elements('c.ids')
   return [`
-    SELECT ${dialect.tuple(CLAIMED)} FROM (
+    SELECT ${claimedTuple(dialect)} FROM (
       SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
       WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
     ) AS taken`, [worker, claim]]
@@ -173,12 +134,8 @@ function updateOnly (session: Session, request: ClaimRequest, lanes: readonly La
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
       AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(tables, request)}
-    RETURNING ${dialect.tuple(CLAIMED)}`
+    RETURNING ${claimedTuple(dialect)}`
   return [sql, [worker, claim, ...bindings, limit, worker, ...clock.bound, ...limitedBindings(request)]]
-}
-
-export function batchOf ({ tables }: Session, { worker, claim, backend, start }: Pick<ClaimRequest, 'worker' | 'claim' | 'backend' | 'start'>, ids: unknown[]): Statement {
-  return [`INSERT INTO ${tables.claims} (worker, claim, backend, started, ids) VALUES (?, ?, ?, ?, ?)`, [worker, claim, backend, start, JSON.stringify(ids)]]
 }
 
 const LANE = [['queue', 'text'], ['priority', 'int'], ['due', 'bigint'], ['seq', 'bigint']] as const

@@ -3,17 +3,33 @@ import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
 import { moment } from '../row.js'
 import { forgetCancels } from './cancels.js'
+import { endClaims } from './claims.js'
+import { finishPlain, isPlain, type Written } from './finish-plain.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { notifyEnded } from './waits.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 const FINISHED = ['id', 'status', 'finished_at', 'run_after', 'limit_group'] as const // the order of toFinished
 
+// So many plain successes among others are worth a statement of their own.
+const APART_MIN = 100
+
 /**
  * Write endings and retries, each guarded by its token, many in one statement. A result whose cancellation was asked
  * for ends CANCELLED whatever its attempt led to: `cancel()` has said so.
  */
 export async function finish (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
+  const plain = endings.filter(isPlain)
+  const others = endings.length - plain.length
+  if (plain.length === 0 || (others > 0 && plain.length < APART_MIN)) return await finishAny(session, worker, endings, ended)
+  // What ends a claim goes with the last of the two writes.
+  const { rows: done, tries } = await finishPlain(session, worker, plain, others > 0 ? [] : ended)
+  if (tries > 1 && done.length < plain.length) done.push(...(await findWritten(session, worker, without(plain, done))).filter(({ status }) => status === 'SUCCESSFUL'))
+  const left = without(endings, done)
+  return left.length === 0 ? done : [...done, ...await finishAny(session, worker, left, ended)]
+}
+
+async function finishAny (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
   const first = await write(session, worker, endings, ended)
   if (first.rows.length === endings.length) return await settled(session, worker, first.rows)
   // Refused, or passed over: changed by somebody else at that very moment, or by a try whose answer was lost.
@@ -29,8 +45,6 @@ export async function finishIn (session: Session, run: Run, worker: string, endi
   await lockRows(session, run, [ending.id])
   return (await run(sql, bindings)).length === 1
 }
-
-interface Written { readonly rows: FinishedRow[], readonly tries: number }
 
 async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<Written> {
   const { sql, bindings } = endingsStatement(session, worker, endings)
@@ -99,17 +113,16 @@ async function writeAtOnce (session: Session, worker: string, { sql, bindings, r
   return { rows: rows.map(toFinished), tries }
 }
 
-export function endClaims ({ dialect, tables }: Session, worker: string, ended: readonly number[]): [string, unknown[]] {
-  return [`DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')}`, [worker, dialect.list(ended)]]
-}
-
-/** After a fault, rows that were not changed may have been changed by the try whose answer was lost: their token stands. */
+/**
+ * Rows that were changed already, by a statement that did not say which or whose answer was lost: their token stands, and
+ * the status that was to be written. (A rescuer leaves the token on what it ends as well.)
+ */
 async function findWritten (session: Session, worker: string, endings: readonly Ending[]): Promise<FinishedRow[]> {
   const { dialect, tables } = session
-  const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint']])
+  const source = dialect.rows([['id', 'uuid'], ['claim', 'bigint'], ['status', 'text']])
   const { rows } = await session.writeTuples('finish tasks', `
     SELECT ${dialect.tuple(FINISHED.map((column) => `r.${column}`))} FROM ${source.sql} AS i JOIN ${tables.results} r ON r.id = i.id
-    WHERE r.worker = ? AND r.claim = i.claim AND r.status <> 'RUNNING'`, [...source.bind(endings.map(({ id, claim }) => [id, claim])), worker])
+    WHERE r.worker = ? AND r.claim = i.claim AND r.status IN (i.status, 'CANCELLED')`, [...source.bind(endings.map(({ id, claim, status }) => [id, claim, status])), worker])
   return rows.map(toFinished)
 }
 
@@ -132,7 +145,7 @@ function toFinished ([id, status, finishedAt, runAfter, limitGroup]: unknown[]):
     id: id as string,
     status: status as TaskResultStatus,
     at: Number(finishedAt ?? runAfter),
-    runAfter: moment(runAfter),
+    runAfter: status === 'READY' ? moment(runAfter) : null,
     ...(typeof limitGroup === 'string' && { limited: true })
   }
 }

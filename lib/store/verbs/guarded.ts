@@ -12,10 +12,10 @@ import { returned } from '../row.js'
  * minute old. A row that somebody else is changing at this very moment (its progress, a cancellation) is passed over: it
  * has another place by then. `lockRows` before it, in the same transaction, rules that out.
  */
-export function guardedUpdate (session: Session, { source, set, returning, tuple = false, worker = '?', and = '' }: GuardedUpdate): string {
+export function guardedUpdate (session: Session, { source, set, returning, tuple = false, worker = '?', and = '', now = session.dialect.now }: GuardedUpdate): string {
   const { dialect, tables } = session
   const guard = `r.id = i.id AND r.status = 'RUNNING' AND r.worker = ${worker} AND r.claim = i.claim ${and}`
-  const moment = `CROSS JOIN (SELECT ${dialect.now} AS at) AS n`
+  const moment = `CROSS JOIN (SELECT ${now} AS at) AS n`
   const tail = `RETURNING ${tuple ? dialect.tuple(returned(dialect, returning).split(', ')) : returned(dialect, returning)}`
   if (!dialect.writesInCtes) return `UPDATE ${tables.results} AS r SET ${set} FROM ${source.sql} AS i ${moment} WHERE ${guard} ${tail}`
   return `
@@ -51,6 +51,8 @@ export interface GuardedUpdate {
   /** Rows come back as tuples. */
   readonly tuple?: boolean
   readonly worker?: '?' | 'i.worker'
+  /** The moment, where a statement around this one has it already. */
+  readonly now?: string
   /** More conditions. */
   readonly and?: string
 }

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { LimitedClaim, LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { LIMIT_BUSY_MS } from '../../core/limits.js'
-import { batchOf, changes, CLAIMED, inOrder, takenBy, toClaimed } from './claim.js'
+import { changes, takenBy } from './claim.js'
+import { claimedTuple, inOrder, toClaimed } from './claimed.js'
+import { batchOf } from './claims.js'
 import { candidates } from './limited-candidates.js'
 import { Limits, namesOf, type Candidate } from './limited-room.js'
 
 // Groups of one claim: more would make its transaction long.
 const GROUPS_MAX = 100
-
-const LAST_ATTEMPTED_AT = CLAIMED.indexOf('last_attempted_at')
 
 /**
  * Claim rows that have limits, and rows of lanes in their turn. What a limit allows is counted and taken by one worker at
@@ -61,16 +61,16 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   if (alive.length === 0) return { rows: [], nextIn: null }
   const limits = await Limits.read(session, run, request, locked)
   const chosen = limits.choose(await candidates(session, run, request, { heads: locked, limits, until }), waiting, request.limit)
-  const taken = chosen.length === 0 ? [] : inOrder(await take(session, run, request, chosen))
+  const taken = chosen.length === 0 ? [] : inOrder(await take(session, run, request, chosen)).map((tuple) => toClaimed(tuple, request))
   if (taken.length > 0) {
-    await run(...batchOf(session, { ...request, start: taken.length }, taken.map(([id]) => id)))
-    const attempted = Math.max(...taken.map((tuple) => Number(tuple[LAST_ATTEMPTED_AT])))
-    const ids = new Set(taken.map(([id]) => id as string))
+    const ids = new Set(taken.map(({ id }) => id))
+    await run(...batchOf(session, { ...request, start: taken.length }, [...ids]))
+    const attempted = Math.max(...taken.map(({ lastAttemptedAt }) => lastAttemptedAt as number))
     await limits.write(run, chosen.filter(({ id }) => ids.has(id)), attempted)
   }
   const nextIn = limits.nextIn === null ? busy : Math.min(limits.nextIn, busy ?? Infinity)
   const plain = new Set(chosen.filter(({ limits }) => limits === null).map(({ id }) => id))
-  return { rows: taken.map((tuple) => toClaimed(tuple, request)).map((row) => plain.has(row.id) ? row : { ...row, limited: true }), nextIn }
+  return { rows: taken.map((row) => plain.has(row.id) ? row : { ...row, limited: true }), nextIn }
 }
 
 /** The groups of which every limit could be locked. */
@@ -95,5 +95,5 @@ async function take (session: Session, run: Run, { worker, claim }: LimitedClaim
       holds = CASE WHEN r.concurrency_key IS NULL THEN NULL ELSE true END
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'
-    RETURNING ${dialect.tuple(CLAIMED)}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])
+    RETURNING ${claimedTuple(dialect)}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])
 }

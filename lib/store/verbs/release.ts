@@ -1,7 +1,7 @@
 import type { Run, Session } from '../session.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { returned } from '../row.js'
-import { endClaims } from './finish.js'
+import { endClaims } from './claims.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 
 /**

@@ -46,7 +46,7 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
     DELETE FROM ${tables.claims} WHERE backend = ? AND NOT EXISTS (
       SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.claims}.worker AND w.lease_until > 0
     ) RETURNING worker, claim, started, ids`, [backend])
-  const held = lost.flatMap(({ worker, claim, started, ids }) => (JSON.parse(ids as string) as string[])
+  const held = lost.flatMap(({ worker, claim, started, ids }) => session.dialect.idsOf(ids)
     .map((id, index) => ({ id, worker: worker as string, claim: Number(claim), started: index < Number(started) })))
   await lockRows(session, run, held.map(({ id }) => id))
   const charged = await charge(session, run, held.filter(({ started }) => started), crashBudget)

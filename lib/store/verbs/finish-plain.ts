@@ -1,0 +1,79 @@
+import type { Ending, FinishedRow } from '../store.js'
+import type { RowSource } from '../dialects/dialect.js'
+import type { Session } from '../session.js'
+import { endClaims } from './claims.js'
+import { guardedUpdate } from './guarded.js'
+
+/** A success of which nothing but its value is to be written, as far as its worker knows. */
+export type PlainEnding = Extract<Ending, { status: 'SUCCESSFUL' }>
+
+export function isPlain (ending: Ending): ending is PlainEnding {
+  return ending.status === 'SUCCESSFUL' && ending.keyed !== true
+}
+
+const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['return_value', 'text']] as const
+
+// Whatever else a success may have to do for its row: give a key or a place back, or give way to a cancellation. Rows of
+// this kind are left for the statement that can do all of it.
+const PLAIN = 'AND r.cancel_at IS NULL AND r.unique_held IS NULL AND r.limit_group IS NULL'
+
+/** The rows that were changed. `tries` above 1: others may have been, by a try whose answer was lost. */
+export interface Written { readonly rows: FinishedRow[], readonly tries: number }
+
+/**
+ * Write successes, guarded by their tokens: the statement that a busy worker spends its time on. Three columns are
+ * changed, none of which is indexed, and on PostgreSQL no row comes back as long as it is all of them.
+ */
+export async function finishPlain (session: Session, worker: string, endings: readonly PlainEnding[], ended: readonly number[]): Promise<Written> {
+  const source = session.dialect.rows(INPUT)
+  const bindings = [...source.bind(endings.map(({ id, claim, returnValue }) => [id, claim, returnValue])), worker]
+  const { at, ids, tries } = session.dialect.writesInCtes
+    ? await writeAtOnce(session, { worker, source, bindings, asked: endings.length, ended })
+    : await writeInTurn(session, { worker, source, bindings, asked: endings.length, ended })
+  return { rows: (ids ?? endings.map(({ id }) => id)).map((id) => ({ id, status: 'SUCCESSFUL', at, runAfter: null })), tries }
+}
+
+interface Write { readonly worker: string, readonly source: RowSource, readonly bindings: readonly unknown[], readonly asked: number, readonly ended: readonly number[] }
+
+/** `ids` is null for all. */
+interface Answer { readonly at: number, readonly ids: readonly string[] | null, readonly tries: number }
+
+const SET = "status = 'SUCCESSFUL', finished_at = n.at, return_value = i.return_value"
+
+async function writeAtOnce (session: Session, { worker, source, bindings, asked, ended }: Write): Promise<Answer> {
+  const { dialect, tables } = session
+  // Planned once, it looks the rows up by their ids, one by one. Else it has to be told to; see guardedUpdate.
+  const update = session.prepares
+    ? `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN n
+       WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN} RETURNING r.id`
+    : guardedUpdate(session, { source, set: SET, and: PLAIN, returning: ['id'], now: '(SELECT at FROM n)' })
+  // The notifications are sent only where somebody waits at all: the first sub-query is asked once.
+  const { rows, tries } = await session.writeTuples('finish tasks', `
+    WITH n AS MATERIALIZED (SELECT ${dialect.now} AS at),
+    done AS (${update}),
+    gone AS (DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')} AND (SELECT count(*) FROM done) = ?)
+    SELECT (SELECT at FROM n), CASE WHEN count(*) < ? THEN ARRAY(SELECT id FROM done) END,
+      CASE WHEN (SELECT EXISTS (SELECT 1 FROM ${tables.waits})) THEN (SELECT count(pg_notify(?, 'ended:' || w.id::text)) FROM ${tables.waits} w WHERE w.id IN (SELECT id FROM done)) END
+    FROM done`, [...bindings, worker, dialect.list(ended), asked, asked, session.channel], session.prepares ? { plan: 'once' } : {})
+  const [at, ids] = rows[0] as [unknown, unknown]
+  return { at: Number(at), ids: ids === null ? null : dialect.idsOf(ids), tries }
+}
+
+async function writeInTurn (session: Session, { worker, source, bindings, asked, ended }: Write): Promise<Answer> {
+  const { dialect, tables } = session
+  const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN} RETURNING id, finished_at`
+  const { rows, tries } = ended.length === 0
+    ? await session.write('finish tasks', sql, bindings)
+    : await inTransaction()
+  return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
+
+  async function inTransaction (): Promise<{ rows: Array<Record<string, unknown>>, tries: number }> {
+    const { value, tries } = await session.transact('finish tasks', async (run) => {
+      const changed = await run(sql, bindings)
+      if (changed.length === asked) await run(...endClaims(session, worker, ended))
+      return changed
+    })
+    return { rows: value, tries }
+  }
+}
