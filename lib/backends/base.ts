@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../core/clock.js'
 import type { AnyTask } from '../core/task.js'
 import type { TaskResult, ResultFields, ResultSource } from '../core/result.js'
 import { createTaskResult } from '../core/result.js'
@@ -54,6 +55,7 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
   readonly queues: readonly string[] | Readonly<Record<string, QueueLimits>>
   readonly options: Options
   readonly app: FastifyInstance
+  #clock: Clock | null = null
 
   declare readonly supportsDefer: boolean
   declare readonly supportsGetResult: boolean
@@ -121,6 +123,16 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     return Array.isArray(this.queues) ? [...this.queues] : Object.keys(this.queues)
   }
 
+  /** Go by a test's clock from now on; only `createClock` of the testing kit asks for it. @internal */
+  useClock (clock: Clock): void {
+    this.#clock = clock
+  }
+
+  /** Epoch milliseconds by this host's clock, or by the test's where there is one. */
+  protected now (): number {
+    return Date.now() + (this.#clock?.offset ?? 0)
+  }
+
   /** Make the result of a request; `fields` say what is known beyond it. */
   createResult (request: EnqueueRequest, fields: Partial<ResultFields> = {}): TaskResult {
     return createTaskResult(this.createFields(request, fields), this.source())
@@ -145,7 +157,7 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
       backend: this.alias,
       queueName: task.queueName,
       priority: task.priority,
-      runAfter: typeof runAfter === 'number' ? new Date(Date.now() + runAfter) : runAfter,
+      runAfter: typeof runAfter === 'number' ? new Date(this.now() + runAfter) : runAfter,
       enqueuedAt: null,
       startedAt: null,
       lastAttemptedAt: null,

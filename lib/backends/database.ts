@@ -9,6 +9,7 @@ import { checkQueueLimits, limitsOf } from './database-queues.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { waitByWatching, type Watched } from './watch.js'
+import type { Clock } from '../core/clock.js'
 import { CLOSED, RESULT_NOT_FOUND, TRANSACTION_MISMATCH, TRANSACTION_OPEN } from '../core/errors.js'
 import { hostOf } from '../core/host.js'
 import { createTaskResult, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
@@ -94,6 +95,11 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
 
   override async check (): Promise<string[]> {
     return await this.store.problems()
+  }
+
+  override useClock (clock: Clock): void {
+    super.useClock(clock)
+    this.store.useClock(clock)
   }
 
   override validateTask (task: AnyTask): void {

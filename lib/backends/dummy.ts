@@ -52,7 +52,7 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<Ba
 
   override async enqueue (requests: readonly EnqueueRequest[]): Promise<TaskResult[]> {
     return requests.map((request) => {
-      const fields = this.createFields(request, { enqueuedAt: new Date() })
+      const fields = this.createFields(request, { enqueuedAt: new Date(this.now()) })
       const result = createTaskResult(copyOf(fields), this.source())
       this.#stored.set(request.id, { result, fields, tags: optionsOf(request.task).tags })
       this.results.push(result)
@@ -65,7 +65,7 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<Ba
   }
 
   async cancel (selection: ResultSelection): Promise<number> {
-    return this.#select(selection).filter((id) => this.#move(id, ...CANCEL())).length
+    return this.#select(selection).filter((id) => this.#move(id, ...this.#cancelled())).length
   }
 
   async retry (selection: ResultSelection): Promise<number> {
@@ -91,7 +91,7 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<Ba
       ...super.source(),
       read,
       wait: async (id, options) => await waitByReading(id, read, options, POLL_MAX_MS),
-      cancel: async (id) => this.#move(id, ...CANCEL()),
+      cancel: async (id) => this.#move(id, ...this.#cancelled()),
       retry: async (id) => this.#move(id, ...RETRY())
     }
   }
@@ -105,6 +105,10 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<Ba
   #before (id: string): string[] {
     const ids = [...this.#stored.keys()]
     return ids.slice(0, Math.max(0, ids.indexOf(id)))
+  }
+
+  #cancelled (): Move {
+    return ['READY', { status: 'CANCELLED', finishedAt: new Date(this.now()) }]
   }
 
   #read (id: string): ResultFields {
@@ -125,7 +129,6 @@ export class DummyBackend extends BaseTaskBackend<RunOptions> implements Pick<Ba
 
 type Move = [from: ResultFields['status'], changed: Partial<ResultFields>]
 
-const CANCEL = (): Move => ['READY', { status: 'CANCELLED', finishedAt: new Date() }]
 const RETRY = (): Move => ['CANCELLED', { status: 'READY', finishedAt: null }]
 
 function fits ({ fields, tags }: Stored, { status, queue, task, tag, enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore }: ResultFilter & ListTimes): boolean {

@@ -48,6 +48,11 @@ export class ImmediateResults {
     return record
   }
 
+  /** In the order of the enqueues: ids are in order of time. */
+  * [Symbol.iterator] (): Generator<ImmediateRecord> {
+    yield * [...this.#open.values(), ...this.#finished.values()].sort((a, b) => a.request.id < b.request.id ? -1 : 1)
+  }
+
   open (): Iterable<ImmediateRecord> {
     return this.#open.values()
   }

@@ -66,6 +66,11 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     return this.#snapshot(this.#results.get(id))
   }
 
+  /** All that have not ended, and the last 1,000 of those that have, in the order of their enqueues. */
+  get results (): TaskResult[] {
+    return [...this.#results].map((record) => this.#snapshot(record))
+  }
+
   /** What runs gets 30 s to end; then it is aborted, and its result is FAILED. */
   override async close (): Promise<void> {
     this.#closed = true
@@ -90,7 +95,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
   }
 
   async #begin (record: ImmediateRecord): Promise<void> {
-    record.update({ enqueuedAt: new Date() })
+    record.update({ enqueuedAt: new Date(this.now()) })
     this.#emit('onEnqueued', record)
     await this.#run(record)
   }
@@ -128,7 +133,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     const { task, argsText } = record.request
     const { fields } = record
     const options = optionsOf(task)
-    const now = new Date()
+    const now = new Date(this.now())
     const attempt = fields.attempts + 1
     record.update({
       status: 'RUNNING',
@@ -169,7 +174,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     if (decision.status === 'SUCCESSFUL') record.returnValue = decision.returnValue
     else record.errors = decision.errors
     // Never two attempts at once: one that ignores its signal beyond the grace is the last.
-    record.update({ status: decision.status === 'READY' ? 'FAILED' : decision.status, finishedAt: new Date() })
+    record.update({ status: decision.status === 'READY' ? 'FAILED' : decision.status, finishedAt: new Date(this.now()) })
     this.#results.finish(record)
     this.#emit('onFinished', record, details)
   }
@@ -178,7 +183,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
     const { errors, request } = record
     switch (outcome.kind) {
       case 'interrupted': // nobody could take it over
-        return { status: 'FAILED', errors: withError(errors, describeFailure(new CLOSED('finish the task'), record.fields.attempts, Date.now())) }
+        return { status: 'FAILED', errors: withError(errors, describeFailure(new CLOSED('finish the task'), record.fields.attempts, this.now())) }
       case 'committed':
         throw new Error('no attempt of this backend is given a transaction')
       default:
@@ -194,7 +199,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
   #cancel (record: ImmediateRecord): boolean {
     switch (record.fields.status) {
       case 'READY':
-        record.update({ status: 'CANCELLED', finishedAt: new Date() })
+        record.update({ status: 'CANCELLED', finishedAt: new Date(this.now()) })
         this.#results.finish(record)
         this.#emit('onFinished', record)
         return true

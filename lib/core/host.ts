@@ -10,6 +10,7 @@ export interface TasksHost {
   readonly log: FastifyBaseLogger
   readonly registry: Registry
   readonly events: Events
+  readonly backends: Iterable<BaseTaskBackend<any>>
   backend (alias: string): BaseTaskBackend<any>
   /** Run before the backends close when the app closes: how `app.close()` stops the workers made on it. */
   onClose (stop: () => Promise<void>): void

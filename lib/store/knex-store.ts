@@ -5,6 +5,7 @@ import type {
   Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
 } from './store.js'
 import type { StoreConfig } from './config.js'
+import type { Clock } from '../core/clock.js'
 import { connect, type Connections } from './connections.js'
 import { migrate, pendingMigrations, refusePending } from './migrations/migrate.js'
 import { ownsTransaction } from './ownership.js'
@@ -66,6 +67,11 @@ export class KnexStore implements Store {
 
   get dialect (): 'sqlite' | 'postgres' { return this.#connections.dialect.name }
   get single (): boolean { return this.#connections.single }
+
+  /** For tests: the time by which tasks are due is the database's plus the clock's offset. Leases go by the database's. */
+  useClock (clock: Clock): void {
+    this.#session.useClock(clock)
+  }
 
   async open (): Promise<void> {
     const { dialect, reader, writer } = this.#connections

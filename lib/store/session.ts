@@ -6,6 +6,7 @@ import type { Connections } from './connections.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
+import type { Clock } from '../core/clock.js'
 import { describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
 import { Pooled, type PooledConnection } from './pooled.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
@@ -49,10 +50,12 @@ export interface OpenTransaction {
 
 /** Statements on their way to the database: which connection, how long, and what happens when it does not answer. */
 export class Session {
-  readonly dialect: Dialect
   readonly tables: Tables
   /** Where PostgreSQL's notifications about these tables go. */
   readonly channel: string
+  /** The database's own clock, whatever a test's says: what leases go by, since whether a process lives is no matter of a test's time. */
+  readonly realNow: string
+  #dialect: Dialect
   readonly #connections: Connections
   readonly #pooled: Pooled
   /** By text. Each verb has a few texts at most, whatever it is asked for. */
@@ -61,7 +64,8 @@ export class Session {
   constructor (connections: Connections, dialect: Dialect, tables: Tables) {
     this.#connections = connections
     this.#pooled = new Pooled(connections.writer)
-    this.dialect = dialect
+    this.#dialect = dialect
+    this.realNow = dialect.now
     this.tables = tables
     this.channel = channelOf(tables)
   }
@@ -71,6 +75,14 @@ export class Session {
   /** True where statements may be prepared; else `plan: 'once'` has no effect. */
   get prepares (): boolean {
     return this.#connections.prepares
+  }
+
+  get dialect (): Dialect { return this.#dialect }
+
+  /** For tests: `dialect.now` is the database's clock plus the offset. Where there is none, no statement is any different. */
+  useClock (clock: Clock): void {
+    const { realNow } = this
+    this.#dialect = Object.freeze({ ...this.#dialect, get now () { return `(SELECT ${realNow} + ${Math.trunc(clock.offset)})` } })
   }
 
   /** A statement that changes nothing. `what` completes "could not …" in an error. */

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task, type AnyTask, type BackendOptions } from 'fastify-tasks'
 import { createContext, drain, enqueued } from 'fastify-tasks/testing'
 import { databases } from '../support/databases.ts'
+import { startProcess } from '../support/processes.ts'
 
 const run = promisify(execFile)
 
@@ -43,6 +44,14 @@ for (const { name, open } of databases) {
 
     t.test('enqueued gives every result in the order of the enqueues', async (t) => {
       t.same((await enqueued(app)).map(({ taskName, args }) => [taskName, args[0]]), [['note', 'outer'], ['note', 'later'], ['fail', undefined], ['note', 'inner']])
+    })
+
+    t.test('nothing stays open when an app with all of it is closed: its process ends by itself', async (t) => {
+      const other = await open()
+      t.after(other.close)
+      const child = startProcess(t, join(import.meta.dirname, 'fixtures/whole-test.js'), { args: [other.url] })
+      t.same(JSON.parse(await child.line(/^\{"statuses"/)), { statuses: ['SUCCESSFUL'], code: 'FST_TASKS_CLOSED', left: [] })
+      t.same(await child.exit({ timeout: 3_000 }), { code: 0, signal: null })
     })
 
     t.test('a context commits what its transaction wrote, or none of it, and a second call is refused', async (t) => {
@@ -86,12 +95,9 @@ t.test('drain has nothing left to do where tasks run inside of their enqueue, an
   t.same(ran, ['from a request'])
 })
 
-t.test('drain is refused where no worker runs what is kept, and enqueued where nothing is kept', async (t) => {
+t.test('drain is refused where no worker runs what is kept', async (t) => {
   const dummy = await build(t, [], { backend: 'dummy' })
   await t.rejects(drain(dummy), { code: 'FST_TASKS_INVALID_OPTION' })
-  const app = await build(t, [], { backend: 'immediate' })
-  await t.rejects(enqueued(app), { code: 'FST_TASKS_UNSUPPORTED' })
-  await t.rejects(enqueued(app, { backend: 'nowhere' }), { code: 'FST_TASKS_INVALID_BACKEND' })
 })
 
 t.test('a context says what it was told, and keeps progress', async (t) => {

@@ -64,7 +64,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
   const lanes = laneSource(session, request)
   const sql = `
     WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
-    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > n.at ${noneLimited(tables, request)} FOR KEY SHARE OF w),
+    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(tables, request)} FOR KEY SHARE OF w),
     picked AS MATERIALIZED (
       SELECT c.place FROM alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
         SELECT r.ctid AS place, r.due, r.seq FROM ${tables.results} r
@@ -87,6 +87,11 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     SELECT * FROM taken`
   const { worker, claim, backend, limit, start, tasks } = request
   return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
+}
+
+/** The moment that a lease is compared with; the claim's own, where no test has moved the time of tasks. */
+function leaseMoment ({ dialect, realNow }: Session): string {
+  return dialect.now === realNow ? 'n.at' : realNow
 }
 
 interface LaneSource { readonly ctes: string, readonly before: unknown[], readonly sql: string, readonly bindings: unknown[] }

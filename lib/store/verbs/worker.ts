@@ -6,21 +6,21 @@ import { releaseClaims } from './release.js'
 
 /** Write the worker's row with its lease. */
 export async function register (session: Session, worker: WorkerRow): Promise<void> {
-  const { dialect, tables } = session
+  const { dialect, realNow, tables } = session
   const clock = dialect.leaseClock()
   await session.write('register the worker', `
     INSERT INTO ${tables.workers} (id, backend, lease_until, lease_ms, last_seen, started_at, running, quarantine, tasks)
-    SELECT ?, ?, ${clock.now} + ?, ?, n.at, n.at, 0, ${String(worker.quarantine)}, ? FROM (SELECT ${dialect.now} AS at) AS n
+    SELECT ?, ?, ${clock.now} + ?, ?, n.at, n.at, 0, ${String(worker.quarantine)}, ? FROM (SELECT ${realNow} AS at) AS n
     WHERE true
     ON CONFLICT (id) DO NOTHING`, [worker.id, worker.backend, ...clock.bound, worker.leaseMs, worker.leaseMs, JSON.stringify(worker.tasks)])
 }
 
 /** A lease that has run out is not renewed: what it held may have been taken. */
 export async function renew (session: Session, worker: string, leaseMs: number, running: number): Promise<Renewal> {
-  const { dialect, tables } = session
+  const { dialect, realNow, tables } = session
   const clock = dialect.leaseClock()
   const { rows } = await session.write('renew the lease', `
-    UPDATE ${tables.workers} SET lease_until = ${clock.now} + ?, lease_ms = ?, last_seen = ${dialect.now}, running = ?
+    UPDATE ${tables.workers} SET lease_until = ${clock.now} + ?, lease_ms = ?, last_seen = ${realNow}, running = ?
     WHERE id = ? AND lease_until > ${clock.now} RETURNING id`, [...clock.bound, leaseMs, leaseMs, running, worker, ...clock.bound])
   if (rows.length === 0) return { held: false, claims: [], cancelled: [] }
   return { held: true, ...await newsOf(session, worker, Math.max(leaseMs / 6, NEWS_MIN_MS)) }

@@ -52,13 +52,13 @@ export class PostgresWake implements Wake {
     if (!this.#listen || !isId(id)) return async () => {}
     const remove = this.#listeners.addEnded(id, listener)
     await this.#open()
-    const { dialect, tables } = this.#session
+    const { realNow, tables } = this.#session
     // The row tells the finish that somebody waits. One that a crash left behind only costs a needless NOTIFY.
     await this.#session.write('wait for a result', `
-      INSERT INTO ${tables.waits} (id, until) VALUES (?, ${dialect.now} + ?) ON CONFLICT (id) DO UPDATE SET until = excluded.until`, [id, WAIT_ROW_MS])
+      INSERT INTO ${tables.waits} (id, until) VALUES (?, ${realNow} + ?) ON CONFLICT (id) DO UPDATE SET until = excluded.until`, [id, WAIT_ROW_MS])
     return async () => {
       remove()
-      await this.#session.write('stop waiting', `DELETE FROM ${tables.waits} WHERE id = ? OR until < ${dialect.now}`, [id])
+      await this.#session.write('stop waiting', `DELETE FROM ${tables.waits} WHERE id = ? OR until < ${realNow}`, [id])
       await this.#closeIfIdle()
     }
   }
