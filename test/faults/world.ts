@@ -46,6 +46,9 @@ export class World {
   readonly #places: Place[] = []
   readonly #after: Array<() => Promise<void>> = []
   readonly #problems: string[] = []
+  /** Nothing new is asked for. */
+  #draining = false
+  /** Nobody is replaced. */
   #closing = false
 
   private constructor (site: Site, settings: WorldSettings, folder: string) {
@@ -157,7 +160,7 @@ export class World {
   /** Nothing is hurt any more, nothing new comes, and workers go on until nothing is left to do; or until the deadline. */
   async drain (timeoutMs: number): Promise<{ left: number, waitedMs: number }> {
     const started = monotonic()
-    this.#closing = true
+    this.#draining = true
     for (const place of this.#places.filter(({ role }) => role === 'enqueuer')) {
       if (place.gone) continue
       place.process.signal('SIGTERM')
@@ -204,6 +207,10 @@ export class World {
     await this.#launch(place)
   }
 
+  #isWanted ({ role, gone }: Place): boolean {
+    return gone && !this.#closing && !(role === 'enqueuer' && this.#draining)
+  }
+
   async #launch (place: Place): Promise<void> {
     const { settings, site } = this
     const clock = await settings.clock?.env(place.host)
@@ -224,7 +231,7 @@ export class World {
     void process.exit({ timeout: 2 ** 31 - 1 }).then(({ code, signal: by }) => {
       place.gone = true
       if (code !== 0 && !ENDED_FROM_OUTSIDE.has(by)) this.#problems.push(`a ${place.role} ended with ${String(code ?? by)}: ${process.stderr.slice(-5).join(' | ')}`)
-      if (!this.#closing) setTimeout(() => { if (!this.#closing && place.gone) void this.#launch(place) }, RESTART_MS)
+      setTimeout(() => { if (this.#isWanted(place)) void this.#launch(place) }, RESTART_MS)
     }, () => {})
   }
 }
