@@ -86,6 +86,18 @@ export const OUTAGE_BACKOFF_MAX_MS = 5_000
 export const RESTART_BACKOFF_MIN_MS = 100 // before a worker process that died is replaced; doubles
 export const RESTART_BACKOFF_MAX_MS = 30_000
 export const RESTART_HEALTHY_MS = 60_000 // a process that lived this long, or finished a task, starts the back-off anew
+export const MEMORY_SHARE = 0.6 // of the memory of the container or host, shared by the worker processes: above it one is replaced
+export const MEMORY_MIN_MB = 256 // but no process for being smaller than this, unless --max-memory says so
+export const MEMORY_KILL_FACTOR = 1.25 // times the limit: a process that grows on to this is killed, before the kernel chooses whom
+export const MEMORY_LOOK_MS = 1_000 // how often the size of a worker process is looked at
+export const BOOT_SIZE_FACTOR = 1.25 // of what the app needs to boot: a lower limit is raised to it
+
+// Stopping
+export const CLOSE_HOOKS_MS = 2_000 // how long app.close() waits for hooks of tasks that have not returned
+export const LAST_WRITES_MS = 10_000 // what a stopping worker tries to write its last endings for, or the grace where that is longer
+export const LAST_WRITES_HURRY_MS = 2_000 // the same after a second signal
+export const HEIR_MS = 15_000 // what settling what dead processes held may take when the supervisor ends
+export const HEIR_HURRY_MS = 4_000 // the same after a second signal
 
 // Keeping house
 export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000

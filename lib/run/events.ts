@@ -4,7 +4,7 @@ import type { TaskResult } from '../core/result.js'
 import type { StoredError } from '../store/store.js'
 import { INVALID_OPTION } from '../core/errors.js'
 import { briefFailure } from '../core/failure.js'
-import { HOOK_TIMEOUT_MS } from '../core/limits.js'
+import { CLOSE_HOOKS_MS, HOOK_TIMEOUT_MS } from '../core/limits.js'
 import { withinAttempt } from './current.js'
 import { logFields } from './log-fields.js'
 
@@ -84,11 +84,19 @@ export class Events {
     }
   }
 
-  /** Resolves when every hook under way has returned, or has run out of its time. */
-  async idle (): Promise<void> {
+  /** Resolves when every hook under way has returned, and after so many milliseconds at most: then they are left to themselves. */
+  async idle (milliseconds = CLOSE_HOOKS_MS): Promise<void> {
+    const deadline = performance.now() + milliseconds
     while (this.#running.size > 0) {
-      for (const timer of this.#running) timer.ref() // somebody waits for it now
-      await new Promise<void>((resolve) => { this.#idle.push(resolve) })
+      const left = deadline - performance.now()
+      if (left <= 0) return this.#log.warn({ hooks: this.#running.size }, `hooks have not returned within ${milliseconds} ms, and are not waited for any longer`)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left)
+        this.#idle.push(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
     }
   }
 

@@ -4,6 +4,7 @@ import type {
   Listener, NewRow, PruneRequest, Renewal,
   Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
 } from './store.js'
+import { STORE_UNAVAILABLE } from '../core/errors.js'
 import type { StoreConfig } from './config.js'
 import type { Clock } from '../core/clock.js'
 import { connect, type Connections } from './connections.js'
@@ -128,7 +129,12 @@ export class KnexStore implements Store {
   async getMany (ids: readonly string[]): Promise<Row[]> { return await reads.getMany(this.#session, ids) }
   async list (filter: ListFilter): Promise<{ rows: Row[], next: string | null }> { return await list(this.#session, filter) }
   async stats (backend: string): Promise<Stats> { return await stats(this.#session, backend) }
-  async ping (): Promise<void> { await this.#session.read('be reached', 'SELECT 1') }
+  async ping (): Promise<void> {
+    // SQLite is read by connections of our own, and written by the app's Knex instance where there is one.
+    if (this.#connections.writer.client.pool === undefined) throw new STORE_UNAVAILABLE('be reached', 'the pool of its Knex instance was destroyed')
+    await this.#session.read('be reached', 'SELECT 1')
+  }
+
   async watch (id: string, onChange: () => void): Promise<() => Promise<void>> { return await this.#wake.onEnded(id, onChange) }
 
   async cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
@@ -180,6 +186,8 @@ export class KnexStore implements Store {
   async limitQueues (backend: string, queues: readonly string[]): Promise<number> { return await limited.limitQueues(this.#session, backend, queues) }
 
   async markStarted (token: Token, started: number): Promise<void> { await workers.markStarted(this.#session, token, started) }
+
+  async unmarkStarted (token: Token, started: number): Promise<void> { await workers.unmarkStarted(this.#session, token, started) }
 
   async finish (worker: string, rows: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
     const finished = await endings.finish(this.#session, worker, rows, ended)

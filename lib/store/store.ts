@@ -107,6 +107,11 @@ export interface Store {
   limitQueues (backend: string, queues: readonly string[]): Promise<number>
   /** The first `started` rows of a claim may have been started: if the worker dies, they are charged and the others are not. */
   markStarted (token: Token, started: number): Promise<void>
+  /**
+   * The opposite, for a worker that is dead: of this claim no more than the first `started` rows had been started, and of
+   * its later claims none.
+   */
+  unmarkStarted (token: Token, started: number): Promise<void>
   /** Write endings and retries, guarded by the token. Answers one entry for each that was accepted. `ended`: claims with no row left. */
   finish (worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]>
   /** As `finish` for one SUCCESSFUL row, inside a transaction of the task's own. False where the token no longer holds. */

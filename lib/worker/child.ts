@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { hostOf } from '../core/host.js'
 import { OUTAGE_BACKOFF_MAX_MS, OUTAGE_BACKOFF_MIN_MS } from '../core/limits.js'
@@ -5,12 +6,13 @@ import { Backoff } from './backoff.js'
 import { databaseBackend } from './backend.js'
 import { guardProcess } from './exit-guard.js'
 import { settleEstates } from './heir.js'
-import { PIPE_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type SupervisorMessage } from './messages.js'
+import { PIPE_FD, RECORD_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type SupervisorMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { pause } from './pause.js'
 import { Rescuer } from './rescuer.js'
 import type { WorkerRole } from './role.js'
-import { Worker } from './worker.js'
+import { StartRecord } from './start-record.js'
+import { Worker, type EndReason } from './worker.js'
 
 /** Builds the app whose tasks are run; called in each worker process. */
 export type BuildApp = () => FastifyInstance | Promise<FastifyInstance>
@@ -25,11 +27,12 @@ export function takeRole (): ChildRole | null {
 /** The life of a worker process: boot the app, run a worker, close the app, exit. Never returns. */
 export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options: CheckedWorkerOptions): Promise<never> {
   const supervisor = new SupervisorLine()
-  const { estates, maxTasks } = await supervisor.orders
+  const { estates, maxTasks, record } = await supervisor.orders
   try {
     const app = await boot(buildApp)
     guardProcess(app.log)
     setInterval(() => { void supervisor.send({ type: 'alive' }) }, options.lease / 4).unref()
+    neverWaitFor(PIPE_FD)
     const host = hostOf(app)
     const backend = databaseBackend(options.backend, host.backend(options.backend))
     await settleEstates(host, backend, estates)
@@ -38,14 +41,17 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
       await new Rescuer(host, backend).runOnce()
     } else {
       const quarantined = role === 'quarantine'
-      const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined))
+      const worker = new Worker(host, { ...options, maxTasks, ...(quarantined && QUARANTINE) }, supervisedRole(supervisor, quarantined, record ? new StartRecord(RECORD_FD) : null))
       host.onClose(async () => { await worker.stop() }) // a task may close its app
-      supervisor.listen((now) => {
-        if (now) void supervisor.send({ type: 'stopping' })
-        void worker.stop({ now })
+      supervisor.listen({
+        stop: (now) => {
+          if (now) void supervisor.send({ type: 'stopping' })
+          void worker.stop({ now })
+        },
+        retire: () => { worker.retire() }
       })
       const reason = await worker.run()
-      await supervisor.send({ type: 'ended', started: worker.started, replace: reason === 'stuck' })
+      await supervisor.send({ type: 'ended', started: worker.started, replace: REPLACED.has(reason) || (reason === 'stopped' && !supervisor.stopping) }) // a task has closed the app
     }
     // Closing must not hang on what a task left open; the process ends all the same.
     await Promise.race([app.close().catch((error: unknown) => { app.log.error({ err: error }, 'the app did not close cleanly') }), pause(CLOSE_MS)])
@@ -56,7 +62,18 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
   }
 }
 
+/**
+ * The keeper's thread writes to the pipe. A supervisor that is stopped reads nothing, and with a pipe that is full the
+ * thread would wait for it, and the lease with it. The flag belongs to the open pipe: setting it here sets it there.
+ */
+function neverWaitFor (fd: number): void {
+  pipes.push(new Socket({ fd, readable: false, writable: true }).unref())
+}
+
+const pipes: Socket[] = [] // one that is collected would be closed
+
 const CLOSE_MS = 5_000 // what the app's own onClose hooks get
+const REPLACED: ReadonlySet<EndReason> = new Set(['stuck', 'broken', 'retired'])
 const QUARANTINE = { concurrency: 1, batch: true, startupDelay: 0, maxTasks: null } as const
 
 /** The app, ready. A database that is away at the start is waited for. */
@@ -83,12 +100,16 @@ function say (app: FastifyInstance | null, text: string): void {
   else app.log.warn(text)
 }
 
-function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): WorkerRole {
+function supervisedRole (supervisor: SupervisorLine, quarantined: boolean, record: StartRecord | null): WorkerRole {
   return {
     supervised: true,
     quarantined,
     pipe: PIPE_FD,
-    onRegistered: async (worker) => { await supervisor.register(worker) },
+    onRegistered: async (worker) => {
+      record?.begin(worker)
+      await supervisor.register(worker)
+    },
+    onStart: (worker, claim, rows) => { record?.started(worker, claim, rows) },
     onDeregistered: (worker) => { void supervisor.send({ type: 'deregistered', worker }) },
     onProgress: () => { void supervisor.send({ type: 'progress' }) },
     onQuarantine: () => { void supervisor.send({ type: 'quarantine' }) },
@@ -97,10 +118,17 @@ function supervisedRole (supervisor: SupervisorLine, quarantined: boolean): Work
   }
 }
 
+/** What a worker process does when it is told to. */
+interface Listener {
+  /** Called for the first signal (drain), and for the second (now). */
+  readonly stop: (now: boolean) => void
+  readonly retire: () => void
+}
+
 /** The line to the supervisor, and the signals that reach this process by themselves. */
 class SupervisorLine {
   readonly orders: Promise<ChildOrders>
-  #onStop: ((now: boolean) => void) | null = null
+  #listener: Listener | null = null
   #stage = 0
   #signals = 0
   readonly #noted: Array<() => void> = []
@@ -111,6 +139,7 @@ class SupervisorLine {
     process.on('message', (message: SupervisorMessage) => {
       if (message.type === 'orders') give(message.orders)
       else if (message.type === 'noted') this.#noted.shift()?.()
+      else if (message.type === 'retire') this.#listener?.retire()
       else this.#stop(message.now ? 2 : 1)
     })
     // Whoever killed the supervisor meant the worker, and nobody would replace this process or pass a signal on: it ends
@@ -120,10 +149,14 @@ class SupervisorLine {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { this.#stop(++this.#signals) })
   }
 
-  /** Called for the first signal (drain), and for the second (now). */
-  listen (listener: (now: boolean) => void): void {
-    this.#onStop = listener
-    if (this.#stage > 0) listener(this.#stage > 1)
+  /** It was told to stop. */
+  get stopping (): boolean {
+    return this.#stage > 0
+  }
+
+  listen (listener: Listener): void {
+    this.#listener = listener
+    if (this.#stage > 0) listener.stop(this.#stage > 1)
   }
 
   /**
@@ -132,7 +165,7 @@ class SupervisorLine {
    */
   async register (worker: string): Promise<void> {
     const noted = new Promise<void>((resolve) => { this.#noted.push(resolve) })
-    await this.send({ type: 'registered', worker })
+    await this.send({ type: 'registered', worker, rssBytes: process.memoryUsage.rss() })
     await noted
   }
 
@@ -147,8 +180,8 @@ class SupervisorLine {
   #stop (stage: number): void {
     if (stage <= this.#stage) return
     this.#stage = stage
-    if (this.#onStop === null) process.exit(0) // not ready yet: nothing is held
-    else this.#onStop(stage > 1)
+    if (this.#listener === null) process.exit(0) // not ready yet: nothing is held
+    else this.#listener.stop(stage > 1)
   }
 }
 

@@ -8,8 +8,9 @@ import type { Estate } from './messages.js'
  */
 export async function settleEstates (host: TasksHost, backend: DatabaseBackend, estates: readonly Estate[]): Promise<void> {
   const { store } = backend
-  for (const { worker, endings, died } of estates) {
+  for (const { worker, endings, died, started } of estates) {
     const finished = endings.length === 0 ? [] : await store.finish(worker, endings, [])
+    if (died && started !== null) await store.unmarkStarted({ worker, claim: started.claim }, started.rows)
     if (died) await store.renew(worker, { leaseMs: -1, running: 0 }) // over as of now, by the database's clock
     else await store.deregister(worker)
     host.log.info({ worker, finished: finished.length, died }, 'what a worker left behind was settled')

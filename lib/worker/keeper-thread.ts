@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Ending } from '../store/store.js'
+import { MEMORY_LOOK_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
@@ -75,9 +76,9 @@ let sent = 0
 function tick (pipe: number): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
   const now = performance.now()
-  if (now - sent < settings.leaseMs / 4) return
+  if (now - sent < Math.min(MEMORY_LOOK_MS, settings.leaseMs / 4)) return
   sent = now
-  send(pipe, { type: 'alive' })
+  send(pipe, { type: 'alive', rssBytes: process.memoryUsage.rss() })
 }
 
 /** The supervisor writes what is known once this process is gone, and not before: another may run the task then. */

@@ -1,4 +1,5 @@
 import type { Ending } from '../store/store.js'
+import type { Started } from './start-record.js'
 
 /** What a worker process is for. */
 export type ChildRole =
@@ -20,6 +21,8 @@ export interface Estate {
    * on purpose: what it still holds is handed back uncharged.
    */
   readonly died: boolean
+  /** How far it had come with what it had claimed; null where that is not known. */
+  readonly started: Started | null
 }
 
 /** What the supervisor tells a worker process at its start. */
@@ -27,6 +30,8 @@ export interface ChildOrders {
   readonly estates: readonly Estate[]
   /** Attempts it may start; null for no limit. */
   readonly maxTasks: number | null
+  /** True where it is to write down what it starts; see StartRecord. */
+  readonly record: boolean
 }
 
 /** From a worker process to its supervisor, over IPC. */
@@ -34,7 +39,7 @@ export type ChildMessage =
   /** The estates it was given are settled. */
   | { readonly type: 'settled' }
   /** The app is up, and it works under this id from now on. */
-  | { readonly type: 'registered', readonly worker: string }
+  | { readonly type: 'registered', readonly worker: string, readonly rssBytes: number }
   /** It holds nothing under this id any more. */
   | { readonly type: 'deregistered', readonly worker: string }
   /** It ends and leaves attempts behind that have not settled. */
@@ -47,7 +52,7 @@ export type ChildMessage =
   | { readonly type: 'stopping' }
   /** There are quarantined tasks to be run. */
   | { readonly type: 'quarantine' }
-  /** It has ended in order. `replace`: because of an attempt that would not settle; another is to take its place. */
+  /** It has ended in order. `replace`: because of an attempt that would not settle, or of its size; another is to take its place. */
   | { readonly type: 'ended', readonly started: number, readonly replace: boolean }
 
 /** From the supervisor to a worker process, over IPC. */
@@ -57,10 +62,12 @@ export type SupervisorMessage =
   /** It knows the id that was registered last: tasks may be claimed under it. */
   | { readonly type: 'noted' }
   | { readonly type: 'stop', readonly now: boolean }
+  /** It is too large: claim nothing more, and end when what runs has ended. */
+  | { readonly type: 'retire' }
 
 /** From the keeper's thread to the supervisor, over a pipe: written without the main loop. */
 export type PipeMessage =
-  | { readonly type: 'alive' }
+  | { readonly type: 'alive', readonly rssBytes: number }
   /** It kills its process because the main loop stands still. */
   | { readonly type: 'blocked', readonly worker: string, readonly blockedMs: number, readonly endings: readonly Ending[] }
 
@@ -68,3 +75,5 @@ export type PipeMessage =
 export const ROLE_VARIABLE = 'FASTIFY_TASKS_WORKER_ROLE'
 /** File descriptor of the pipe, behind stdin, stdout, stderr and the IPC channel. */
 export const PIPE_FD = 4
+/** And of the record of starts. */
+export const RECORD_FD = 5

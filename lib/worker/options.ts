@@ -25,6 +25,8 @@ export interface WorkerOptions {
   batch?: boolean | undefined
   /** End after this many attempts. */
   maxTasks?: number | null | undefined
+  /** Megabytes above which a worker process is replaced: a share of what there is. For `runWorker` and the command line. */
+  maxMemory?: number | null | undefined
   /** A label of 1 to 40 characters of letters, digits, `_ . : -`, with which the worker's random id begins. */
   workerId?: string | null | undefined
   /** Longest time the event loop may stand still, below the lease: two thirds of it. */
@@ -52,6 +54,8 @@ export interface CheckedWorkerOptions {
   readonly interval: number
   readonly batch: boolean
   readonly maxTasks: number | null
+  /** Megabytes; null for a share of what there is. */
+  readonly maxMemory: number | null
   readonly workerId: string | null
   readonly maxBlock: number
   readonly startupDelay: number
@@ -87,6 +91,7 @@ export const WORKER_OPTIONS: readonly WorkerOption[] = Object.freeze([
   row('interval', 'duration', 'TIME', printed(limits.INTERVAL_MS), 'Poll this often when nothing wakes the worker.'),
   row('batch', 'boolean', undefined, 'off', 'Drain what is ready, then exit 0.'),
   row('maxTasks', 'count', 'N', undefined, 'Exit after that many attempts.'),
+  row('maxMemory', 'count', 'MB', undefined, 'Replace a worker process that has grown above so many megabytes; by default 60% of the memory of the container or host, shared by the processes.'),
   row('workerId', 'label', 'LABEL', undefined, 'A label with which the random id of the worker begins, 1 to 40 characters.'),
   row('maxBlock', 'duration', 'TIME', 'two thirds of the lease', 'Longest time the event loop may stand still; must be below the lease.'),
   row('startupDelay', 'duration', 'TIME', '0', 'Begin after a random delay up to this.'),
@@ -173,6 +178,7 @@ function check (given: WorkerOptions, nameOf: (name: string) => string): Checked
     interval: limits.INTERVAL_MS,
     batch: false,
     maxTasks: null,
+    maxMemory: null,
     workerId: null,
     startupDelay: 0,
     shutdownGrace: limits.SHUTDOWN_GRACE_MS,
@@ -183,7 +189,7 @@ function check (given: WorkerOptions, nameOf: (name: string) => string): Checked
   for (const [name, value] of Object.entries(given)) {
     const option = WORKER_OPTIONS.find((known) => known.name === name)
     if (option === undefined) refuse(name, `is no option of a worker; these are: ${WORKER_OPTIONS.map((known) => known.name).join(', ')}`)
-    if (value === undefined || (value === null && name === 'maxTasks')) continue
+    if (value === undefined || (value === null && (name === 'maxTasks' || name === 'maxMemory'))) continue
     checked[name] = CHECKS[option.kind](value, nameOf(name)) ?? checked[name]
   }
   const options = { maxBlock: (checked.lease as number) * limits.MAX_BLOCK_SHARE, ...checked } as unknown as CheckedWorkerOptions

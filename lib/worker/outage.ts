@@ -6,10 +6,15 @@ import { Backoff } from './backoff.js'
 export class Outage {
   readonly #log: FastifyBaseLogger
   readonly #failing = new Map<string, Backoff>()
+  readonly #onLong: (() => void) | null
+  readonly #longMs: number
   #since = 0
 
-  constructor (log: FastifyBaseLogger) {
+  /** `onLong` is called at each failure once something has been failing for `longMs`. */
+  constructor (log: FastifyBaseLogger, { longMs = Infinity, onLong = null }: { longMs?: number, onLong?: (() => void) | null } = {}) {
     this.#log = log
+    this.#longMs = longMs
+    this.#onLong = onLong
   }
 
   /** A call failed. Answers the milliseconds to wait before the next try. */
@@ -21,6 +26,7 @@ export class Outage {
       this.#failing.set(what, backoff)
       this.#log.error({ err: error }, `${what}; trying again`)
     }
+    if (performance.now() - this.#since > this.#longMs) this.#onLong?.()
     return backoff.next()
   }
 

@@ -43,12 +43,19 @@ export class Reporter {
   readonly #settings: ReporterSettings
   readonly #giveUp = new AbortController()
   #queue: Report[] = []
+  /** On its way to the store. */
+  #batch: Report[] = []
   #settled = false
   #flush: Promise<void> | null = null
   #refused = 0
 
   constructor (settings: ReporterSettings) {
     this.#settings = settings
+  }
+
+  /** Endings that the store has not confirmed. What is to be handed back is not among them. */
+  get unwritten (): Ending[] {
+    return [...this.#batch, ...this.#queue].flatMap(({ ending }) => ending === null ? [] : [ending])
   }
 
   /** Rows waiting to be written. */
@@ -110,23 +117,25 @@ export class Reporter {
     let alone = false
     while ((this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted) {
       const batch: Report[] = this.#queue.splice(0, alone ? 1 : FINISH_ROWS_MAX)
+      this.#batch = batch
       this.#settled = false
       try {
         await this.#write(batch)
+        this.#batch = []
         outage.over(WRITING)
         alone = false
       } catch (error) {
         const wait = outage.failed(error, WRITING)
         this.#queue.push(...batch.length === 1 ? await this.#judge(batch) : batch)
+        this.#batch = []
         this.#settled = true
         // One row may spoil a batch: the next try is with one alone.
         alone = batch.length > 1
         await pause(wait, this.#giveUp.signal)
       }
     }
-    if (this.#queue.length === 0) return
-    log.error({ worker, ids: this.#queue.map(({ row }) => row.id) }, 'endings could not be written: the tasks will be taken back when the lease has run out')
-    this.#queue = []
+    if (this.#queue.length === 0) return // given up: `unwritten` has what is left
+    log.error({ worker, ids: this.#queue.map(({ row }) => row.id) }, 'endings could not be written in time')
   }
 
   async #write (batch: readonly Report[]): Promise<void> {

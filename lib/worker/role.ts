@@ -11,6 +11,8 @@ export interface WorkerRole {
   /** Nothing is claimed under this id before it is over: whoever would have to clean up behind it knows of it by then. */
   onRegistered (worker: string): void | Promise<void>
   onDeregistered (worker: string): void
+  /** The first so many rows of the claim have been started, or are about to be. */
+  onStart (worker: string, claim: number, rows: number): void
   /** The first endings are written: this process gets something done. */
   onProgress (): void
   /** Quarantined tasks wait for a process of their own. */
@@ -28,6 +30,7 @@ export const EMBEDDED: WorkerRole = Object.freeze({
   pipe: null,
   onRegistered: () => {},
   onDeregistered: () => {},
+  onStart: () => {},
   onProgress: () => {},
   onQuarantine: () => {},
   onEstate: () => {},

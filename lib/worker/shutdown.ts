@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Ending } from '../store/store.js'
+import { LAST_WRITES_HURRY_MS, LAST_WRITES_MS } from '../core/limits.js'
 import type { Claimer } from './claimer.js'
 import { pause } from './pause.js'
 import type { WorkerRole } from './role.js'
@@ -21,7 +22,6 @@ export interface Shutdown {
 }
 
 const HURRY_MS = 500 // what attempts get to settle after a second signal
-const LAST_WRITES_MS = 10_000 // what the last endings get where the database is away
 
 /**
  * Stop in order: claim nothing more, hand back what is buffered, let attempts end, abort the rest and hand them back.
@@ -29,6 +29,7 @@ const LAST_WRITES_MS = 10_000 // what the last endings get where the database is
  */
 export async function stopWorker (shutdown: Shutdown): Promise<void> {
   const { reason, claimer, slots, sessions, role, log, graceMs, now } = shutdown
+  const writesUntil = performance.now() + Math.max(LAST_WRITES_MS, graceMs)
   slots.close()
   await claimer.stop()
   slots.close() // a claim that was under way may have brought rows
@@ -43,7 +44,32 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
       if (!settled(slots)) await until(() => settled(slots), HURRY_MS)
     }
   }
-  for (const session of sessions) await leave(session, shutdown)
+  const enough = lastWrites(reason === 'broken' ? LAST_WRITES_HURRY_MS : Math.max(LAST_WRITES_MS, writesUntil - performance.now()), now)
+  try {
+    for (const session of sessions) await leave(session, shutdown, enough.signal)
+  } finally {
+    enough.stop()
+  }
+}
+
+/** Aborted when what the last writes get is over. */
+function lastWrites (milliseconds: number, now: AbortSignal): { signal: AbortSignal, stop: () => void } {
+  const over = new AbortController()
+  const end = (): void => { over.abort() }
+  let timer = setTimeout(end, milliseconds)
+  const hurry = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(end, LAST_WRITES_HURRY_MS)
+  }
+  if (now.aborted) hurry()
+  else now.addEventListener('abort', hurry, { once: true })
+  return {
+    signal: over.signal,
+    stop: () => {
+      clearTimeout(timer)
+      now.removeEventListener('abort', hurry)
+    }
+  }
 }
 
 /** True where every attempt has settled, or ignores its signal and has its outcome. */
@@ -52,6 +78,7 @@ function settled (slots: Slots): boolean {
 }
 
 const LOOK_MS = 5
+const FOREVER_MS = 2 ** 31 - 1
 
 async function until (condition: () => boolean, milliseconds = Infinity, signal?: AbortSignal): Promise<void> {
   const deadline = performance.now() + milliseconds
@@ -59,21 +86,37 @@ async function until (condition: () => boolean, milliseconds = Infinity, signal?
 }
 
 /** The last writes under one id, and its end. */
-async function leave (session: Session, { slots, role, log }: Shutdown): Promise<void> {
-  const written = await session.reporter.drain(LAST_WRITES_MS)
+async function leave (session: Session, { slots, role, log }: Shutdown, enough: AbortSignal): Promise<void> {
+  const written = await session.reporter.drain(FOREVER_MS, enough)
   const held = [...slots.runs].filter((run) => run.session === session && (!run.stuck || run.held !== null))
   if (held.length > 0) {
     const ids = held.map(({ row }) => row.id)
     if (role.supervised) log.error({ worker: session.id, ids }, 'attempts ignore their signal: they are handed back when this process is gone')
     else log.error({ worker: session.id, ids }, 'attempts ignore their signal: they are taken back when the lease has run out')
-    role.onEstate({ worker: session.id, endings: held.flatMap(({ held }) => held === 'release' || held === null ? [] : [held satisfies Ending]), died: false })
   }
+  const leaveBehind = (): void => {
+    const endings = held.flatMap(({ held }) => held === 'release' || held === null ? [] : [held satisfies Ending])
+    role.onEstate({ worker: session.id, endings: [...session.reporter.unwritten, ...endings], died: false, started: null })
+  }
+  if (!written || held.length > 0) leaveBehind()
   await session.lease.stop()
-  if (session.lost || !written || held.length > 0) return
+  if (!written || held.length > 0) return
   try {
-    await session.deregister()
+    await unless(enough, session.deregister())
     role.onDeregistered(session.id)
   } catch (error) {
-    log.warn({ err: error, worker: session.id }, 'the worker could not sign off; its lease runs out by itself')
+    leaveBehind()
+    log.warn({ err: error, worker: session.id }, 'the worker could not sign off')
   }
+}
+
+/** The promise's value; an error once there was time enough. */
+async function unless<T> (enough: AbortSignal, promise: Promise<T>): Promise<T> {
+  promise.catch(() => {}) // heard or not
+  const over = new Promise<never>((_resolve, reject) => {
+    const end = (): void => { reject(new Error('there was no time left for it')) }
+    if (enough.aborted) end()
+    else enough.addEventListener('abort', end, { once: true })
+  })
+  return await Promise.race([promise, over])
 }

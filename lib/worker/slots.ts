@@ -16,6 +16,8 @@ export interface SlotsSettings {
   readonly pace: Pace
   readonly runner: Runner
   readonly outage: Outage
+  /** A row is about to be started. */
+  readonly onStart: (entry: Entry) => void
 }
 
 const MARKING = 'tasks could not be marked as started'
@@ -86,6 +88,7 @@ export class Slots {
       if (entry.row.deaths > 0 && !entry.session.reporter.idle) break
       this.#buffer.shift()
       this.#started += 1
+      this.#settings.onStart(entry)
       this.runs.add(runner.start(entry))
     }
     this.#markAhead()

@@ -1,37 +1,15 @@
-import { fork, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { INVALID_OPTION } from '../core/errors.js'
-import { RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS } from '../core/limits.js'
+import { HEIR_HURRY_MS, HEIR_MS, RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
-import { PIPE_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type Estate, type PipeMessage, type SupervisorMessage } from './messages.js'
+import { forkChild, tell, type Child } from './forked-child.js'
+import { PIPE_FD, type ChildMessage, type ChildRole, type Estate, type PipeMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
-
-/** A worker process, as its supervisor sees it. */
-interface Child {
-  readonly role: ChildRole
-  readonly process: ChildProcess
-  readonly startedAt: number
-  /** Estates that it was given and has not settled. */
-  inherited: readonly Estate[]
-  /** Worker ids under which it may hold something. */
-  readonly workers: Set<string>
-  estates: Estate[]
-  ready: boolean
-  /** It has finished tasks: what killed it was not the worker's own fault, and others wait. */
-  progressed: boolean
-  ended: { started: number, replace: boolean } | null
-  /** It has heard that it is to stop now. */
-  stopping: boolean
-  /** It was killed because it did not hear of that: what it ran is not to blame. */
-  spared: boolean
-  /** When it, or its keeper, was last heard of; null until it has registered. */
-  aliveAt: number | null
-}
+import { memoryLimit, Size } from './size.js'
 
 const HURRY_MS = 1_000 // what a process whose loop is blocked gets to hear of a second signal
 const BOOT_KILLS_MAX = 5 // killed from outside, they are started again; an app that kills its process while it boots is given up
-const HEIR_MS = 15_000 // what settling the last estates may take; the database may be away
 
 /**
  * Starts worker processes, replaces those that die, passes signals on, and sees to it that what a dead process held is
@@ -56,8 +34,8 @@ class Supervisor {
   #everReady = false
   /** Processes that a signal ended before any was ready. */
   #killed = 0
-  /** An heir has been started. */
-  #inherited = false
+  /** Settles the last estates. */
+  #heir: Child | null = null
   #code = 0
   #watch: NodeJS.Timeout | null = null
   #lookedAt = performance.now()
@@ -86,13 +64,10 @@ class Supervisor {
   }
 
   #start (role: ChildRole, maxTasks = this.#left): Child {
-    const forked = fork(this.#script, process.argv.slice(2), {
-      env: { ...process.env, [ROLE_VARIABLE]: role },
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe']
-    })
     const estates = this.#estates
     this.#estates = []
-    const child: Child = { role, process: forked, startedAt: performance.now(), inherited: estates, workers: new Set(), estates: [], ready: false, progressed: false, ended: null, stopping: false, spared: false, aliveAt: null }
+    const child = forkChild(this.#script, role, { estates, maxTasks, size: new Size(memoryLimit(this.#options.maxMemory, this.#options.processes)) })
+    const { process: forked } = child
     this.#children.add(child)
     forked.on('message', (message: ChildMessage) => { this.#hear(child, message) })
     forked.on('error', (error) => { console.error(`fastify-tasks: a worker process: ${error.message}`) })
@@ -100,7 +75,6 @@ class Supervisor {
     pipe.on('line', (line) => { this.#hearPipe(child, line) })
     // 'close', and not 'exit': what it wrote last has been read.
     forked.once('close', (code, signal) => { this.#gone(child, code, signal) })
-    tell(child, { type: 'orders', orders: { estates, maxTasks } satisfies ChildOrders })
     return child
   }
 
@@ -112,6 +86,7 @@ class Supervisor {
         child.aliveAt = performance.now()
         child.ready = true
         this.#everReady = true
+        if (child.size.measureBoot(message.rssBytes)) console.error(`fastify-tasks: the app needs more memory than a worker process is to have: the limit is raised to ${child.size.limitMb} MB`)
         tell(child, { type: 'noted' })
         break
       case 'stopping': child.stopping = true; break
@@ -135,23 +110,25 @@ class Supervisor {
       return // cut off by the end of the process
     }
     child.aliveAt = performance.now()
-    if (message.type !== 'blocked') return
+    if (message.type !== 'blocked') return this.#weigh(child, message.rssBytes)
     const { worker, blockedMs, endings } = message
     console.error(`fastify-tasks: worker ${worker} stood still for ${blockedMs} ms and is replaced${endings.length > 0 ? ': a task blocked it beyond its timeout' : ''}`)
     // A known culprit: the others are handed back uncharged. Otherwise all are charged, since any of them may be it.
     if (endings.length === 0) return
     child.workers.delete(worker)
-    child.estates.push({ worker, endings, died: false })
+    child.estates.push({ worker, endings, died: false, started: null })
   }
 
   #gone (child: Child, code: number | null, signal: NodeJS.Signals | null): void {
     this.#children.delete(child)
-    this.#estates.push(...child.inherited, ...child.estates, ...[...child.workers].map((worker) => ({ worker, endings: [], died: !child.spared })))
+    const died = [...child.workers].map((worker) => ({ worker, endings: [], died: !child.spared, started: child.record?.read(worker) ?? null }))
+    child.record?.close()
+    this.#estates.push(...child.inherited, ...child.estates, ...died)
     const { ended, role } = child
     // A limit is for each process; what took the place of another has what that left over.
     if (ended !== null && this.#left !== null && this.#options.processes === 1 && role === 'worker') this.#left = Math.max(0, this.#left - ended.started)
     if (this.#stopping > 0 || role === 'heir') return this.#settle()
-    if (ended?.replace === true && this.#left !== 0) return this.#again(child, RESTART_BACKOFF_MIN_MS)
+    if (ended?.replace === true && this.#left !== 0) return this.#again(child, child.progressed ? RESTART_BACKOFF_MIN_MS : this.#backoff.next())
     if (ended !== null) return this.#settle()
     if (!this.#everReady && role === 'worker' && (signal === null || ++this.#killed > BOOT_KILLS_MAX)) return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
@@ -185,11 +162,15 @@ class Supervisor {
   #settle (): void {
     if (this.#restarts.size > 0 || this.#children.size > 0) return
     // One try: an heir that fails leaves it to the sweep of another worker.
-    if (this.#estates.length > 0 && this.#code === 0 && !this.#inherited) {
-      this.#inherited = true
-      const heir = this.#start('heir', null)
-      setTimeout(() => { heir.process.kill('SIGKILL') }, HEIR_MS).unref()
+    if (this.#estates.length > 0 && this.#code === 0 && this.#heir === null) {
+      this.#heir = this.#start('heir', null)
+      this.#limitHeir(this.#stopping > 1 ? HEIR_HURRY_MS : HEIR_MS)
       return
+    }
+    if (this.#estates.length > 0) {
+      const workers = this.#estates.map(({ worker }) => worker).join(', ')
+      console.error(`fastify-tasks: what ${workers} held could not be handed back: other workers take it back when the lease has run out`)
+      this.#code ||= 1
     }
     this.#end(this.#code)
   }
@@ -202,8 +183,15 @@ class Supervisor {
       if (child.ready || child.role === 'heir') tell(child, { type: 'stop', now: this.#stopping > 1 })
       else child.process.kill('SIGKILL') // it holds nothing yet
     }
-    if (this.#stopping > 1) setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
+    if (this.#stopping > 1) {
+      setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
+      this.#limitHeir(HEIR_HURRY_MS)
+    }
     if (this.#children.size === 0) this.#settle()
+  }
+
+  #limitHeir (milliseconds: number): void {
+    setTimeout(() => { this.#heir?.process.kill('SIGKILL') }, milliseconds).unref()
   }
 
   /** A loop that is blocked hears nothing: what it runs is handed back by another. */
@@ -213,6 +201,22 @@ class Supervisor {
       child.spared = true
       child.process.kill('SIGKILL')
     }
+  }
+
+  /** A process that has grown too large is replaced in order, or, where it grows on, before it takes others with it. */
+  #weigh (child: Child, rssBytes: number): void {
+    const { size, process: { pid } } = child
+    const verdict = child.ready ? size.judge(rssBytes) : 'fits'
+    if (verdict === 'fits' || this.#stopping > 0 || (verdict === 'retire' && child.retiring)) return
+    const megabytes = Math.round(rssBytes / 2 ** 20)
+    if (verdict === 'kill') {
+      console.error(`fastify-tasks: worker process ${String(pid)} has grown to ${megabytes} MB, far above its limit of ${size.limitMb} MB, and is killed`)
+      child.process.kill('SIGKILL')
+      return
+    }
+    child.retiring = true
+    console.error(`fastify-tasks: worker process ${String(pid)} has grown to ${megabytes} MB, above its limit of ${size.limitMb} MB, and is replaced when what it runs has ended`)
+    tell(child, { type: 'retire' })
   }
 
   /** A keeper that is silent for a lease means a process that is stopped or stuck as a whole: its tasks are taken by now. */
@@ -229,8 +233,4 @@ class Supervisor {
       child.process.kill('SIGKILL')
     }
   }
-}
-
-function tell (child: Child, message: SupervisorMessage): void {
-  if (child.process.connected) child.process.send(message, () => {}) // it may be gone by the time it is sent
 }

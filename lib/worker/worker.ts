@@ -12,6 +12,7 @@ import type { CheckedWorkerOptions } from './options.js'
 import { Outage } from './outage.js'
 import { Pace } from './pace.js'
 import { pause } from './pause.js'
+import { PoolWatch } from './pool-watch.js'
 import { Pruner } from './pruner.js'
 import { Quarantine } from './quarantine.js'
 import { Rescuer } from './rescuer.js'
@@ -34,6 +35,10 @@ export type EndReason =
   | 'stopped'
   /** An attempt ignores its signal, and nothing else runs: the process is to be replaced. */
   | 'stuck'
+  /** The database answers the keeper, and cannot be reached with this process's own connections: likewise. */
+  | 'broken'
+  /** The process is too large, and what it ran has ended: likewise. */
+  | 'retired'
 
 /**
  * Claims ready results of one database backend and runs them with the tasks of its app. Made by `createWorker` and
@@ -62,6 +67,8 @@ export class Worker {
   /** Loaded by the first task that asks for it. */
   #isolation: Promise<Isolation> | null = null
   #progressed = false
+  /** It is to end when what runs has ended. */
+  #retiring = false
   /** An attempt has ended that had limits: they may have room now. */
   #limitFreed = false
   /** Grows with whatever could have made rows ready; the last look saw it at `#lookedAt`, with nothing under way. */
@@ -75,10 +82,11 @@ export class Worker {
     this.#backend = databaseBackend(options.backend, host.backend(options.backend))
     this.#log = host.log
     const { store, alias } = this.#backend
-    const outage = this.#outage = new Outage(this.#log)
+    const pool = new PoolWatch({ session: () => this.#session, ping: async () => { await store.ping() }, onBroken: () => { this.#onBroken() } })
+    const outage = this.#outage = new Outage(this.#log, { longMs: options.lease, onLong: () => { void pool.look() } })
     const pace = new Pace(options.concurrency)
     const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
-    this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage })
+    this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage, onStart: ({ session, claim, place }) => { role.onStart(session.id, claim.number, place + 1) } })
     this.#quarantine = new Quarantine({ ...options, store, backend: alias, role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
     this.#claimer = new Claimer({
       ...options,
@@ -143,6 +151,13 @@ export class Worker {
     this.#finished ??= Promise.resolve('stopped')
     this.#end('stopped')
     await this.#finished
+  }
+
+  /** Claim nothing more, hand back what is buffered, and end when what runs has ended, however long that takes. */
+  retire (): void {
+    this.#retiring = true
+    this.#slots.close()
+    this.#checkEnd()
   }
 
   async #run (ended: Promise<EndReason>): Promise<EndReason> {
@@ -234,7 +249,7 @@ export class Worker {
 
   #room (): Room | null {
     const { runs } = this.#slots
-    if (this.#ending !== null || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
+    if (this.#ending !== null || this.#retiring || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
     if (this.#quarantine.wanted) return this.#slots.empty ? { limit: 1, start: 1 } : null
     if (this.#session.reporter.waiting > 2 * BUFFER_ROWS_MAX) return null
     if (runs.size === 0 && this.#isIdle()) this.#lookedAt = this.#activity
@@ -291,6 +306,13 @@ export class Worker {
     this.#checkEnd()
   }
 
+  /** See PoolWatch. Where nobody replaces this process, it goes on trying. */
+  #onBroken (): void {
+    if (!this.#role.supervised || this.#ending !== null) return
+    this.#log.error({ worker: this.id }, "the database cannot be reached with this process's own connections, although it answers: the process is replaced")
+    this.#end('broken')
+  }
+
   #checkEnd (): void {
     const { runs, stuck } = this.#slots
     if (stuck > 0 && stuck === runs.size) {
@@ -298,6 +320,8 @@ export class Worker {
       if (supervised || this.#options.batch || this.#slots.spent) this.#end('stuck')
     } else if (this.#slots.spent && this.#isIdle()) {
       this.#end('spent')
+    } else if (this.#retiring && this.#isIdle()) {
+      this.#end('retired')
     }
   }
 
@@ -326,7 +350,9 @@ export class Worker {
     this.#outage.over(SWEEPING)
     for (const session of this.#sessions) {
       // What was lost and is written off is done with.
-      if (session.lost && session.reporter.idle && ![...this.#slots.runs].some((run) => run.session === session)) this.#sessions.delete(session)
+      if (!session.lost || !session.reporter.idle || [...this.#slots.runs].some((run) => run.session === session)) continue
+      this.#sessions.delete(session)
+      this.#role.onDeregistered(session.id)
     }
   }
 }

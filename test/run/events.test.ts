@@ -59,6 +59,16 @@ t.test('a hook that never returns delays nobody, is logged once, and ends the wa
   await events.idle()
 })
 
+t.test('who waits for hooks waits no longer than it wants to, and says so', async (t) => {
+  const { events, lines } = create({ hookTimeout: 60_000 }, ['warn'])
+  events.addHook('onStarted', async () => { await new Promise(() => {}) })
+  events.emit('onStarted', resultOf())
+  const started = performance.now()
+  await events.idle(30)
+  t.ok(performance.now() - started < 5_000)
+  t.match(lines, [{ level: 'warn', hooks: 1 }])
+})
+
 t.test('each event is published on its channel', async (t) => {
   const { events } = create()
   const names = ['enqueued', 'started', 'retried', 'finished']

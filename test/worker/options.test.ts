@@ -21,6 +21,7 @@ t.test('defaults are those of the contract', async (t) => {
     interval: 1_000,
     batch: false,
     maxTasks: null,
+    maxMemory: null,
     workerId: null,
     maxBlock: 20_000,
     startupDelay: 0,

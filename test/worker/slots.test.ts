@@ -18,16 +18,17 @@ function slotsOf (t: Test, concurrency: number, settings: { maxTasks?: number, s
   const released: string[] = []
   const aborted: string[] = []
   const marks: number[] = []
+  const begun: string[] = []
   const runner: any = {
     start: (entry: Entry): Run => {
-      started.push(entry.row.id)
+      started.push(begun.at(-1) === entry.row.id ? entry.row.id : `${entry.row.id}, unannounced`)
       return { row: entry.row, entry, session: entry.session, attempt: null, aborted: null, held: null, stuck: false, watched: false }
     },
     release: ({ row }: Entry, cancelled: boolean) => { released.push(cancelled ? `${row.id} cancelled` : row.id) },
     abort: ({ row }: Run, cause: string) => { aborted.push(`${row.id} ${cause}`) }
   }
   const store = fakeStore({ markStarted: async (_, count) => { marks.push(count) }, ...settings.store })
-  const slots = new Slots({ store, concurrency, maxTasks: settings.maxTasks ?? null, pace, runner, outage: new Outage(log) })
+  const slots = new Slots({ store, concurrency, maxTasks: settings.maxTasks ?? null, pace, runner, outage: new Outage(log), onStart: ({ row }) => { begun.push(row.id) } })
   const ledger = new Ledger()
   const session: any = { id: 'w', ledger, lost: false, hold: () => {}, reporter: { idle: true } }
   t.teardown(() => { slots.close() })

@@ -51,6 +51,19 @@ export const rescueChapter: Chapter = (test) => {
     ])
   })
 
+  test('of rows that were marked as started, those that are known not to have been are handed back uncharged', async (bench) => {
+    const rows = await bench.insert({}, {}, {}, {}, {})
+    const worker = await bench.worker()
+    await worker.claim({ limit: 1, start: 1 })
+    await worker.claim({ limit: 2, start: 2 })
+    await worker.claim({ limit: 2, start: 2 })
+    for (let tries = 0; tries < 2; tries++) await bench.store.unmarkStarted({ worker: worker.id, claim: 2 }, 1)
+    await bench.store.unmarkStarted({ worker: worker.id, claim: 2 }, 2)
+    const rescued = await bench.bury(worker)
+    assert.deepEqual(ids(rescued.charged).sort(), ids(rows.slice(0, 2)).sort(), 'it is only ever lowered')
+    assert.deepEqual([...rescued.released].sort(), ids(rows.slice(2)).sort())
+  })
+
   test('a row whose claim the reply of was lost is taken back with its worker', async (bench) => {
     const { id } = await bench.insertOne()
     const worker = await bench.worker()

@@ -55,6 +55,13 @@ export async function markStarted (session: Session, { worker, claim }: Token, s
   await session.write('mark tasks as started', `UPDATE ${session.tables.claims} SET started = ? WHERE worker = ? AND claim = ? AND started < ?`, [started, worker, claim, started], { plan: 'once' })
 }
 
+/** Only ever lowered, likewise. */
+export async function unmarkStarted (session: Session, { worker, claim }: Token, started: number): Promise<void> {
+  await session.write('mark tasks as not started', `
+    UPDATE ${session.tables.claims} SET started = CASE WHEN claim = ? THEN ? ELSE 0 END
+    WHERE worker = ? AND (claim > ? OR (claim = ? AND started > ?))`, [claim, started, worker, claim, claim, started])
+}
+
 /** Store progress, guarded by the token. */
 export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
   const { rows } = await session.write('store progress', `

@@ -1,0 +1,62 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { ROLE_VARIABLE, type ChildRole, type Estate, type SupervisorMessage } from './messages.js'
+import type { Size } from './size.js'
+import { openRecordFile, type RecordFile } from './start-record.js'
+
+/** A worker process, as its supervisor sees it. */
+export interface Child {
+  readonly role: ChildRole
+  readonly process: ChildProcess
+  readonly startedAt: number
+  readonly record: RecordFile | null
+  readonly size: Size
+  /** It was told to end because of its size. */
+  retiring: boolean
+  /** Estates that it was given and has not settled. */
+  inherited: readonly Estate[]
+  /** Worker ids under which it may hold something. */
+  readonly workers: Set<string>
+  estates: Estate[]
+  ready: boolean
+  /** It has finished tasks: what killed it was not the worker's own fault, and others wait. */
+  progressed: boolean
+  ended: { started: number, replace: boolean } | null
+  /** It has heard that it is to stop now. */
+  stopping: boolean
+  /** It was killed because it did not hear of that: what it ran is not to blame. */
+  spared: boolean
+  /** When it, or its keeper, was last heard of; null until it has registered. */
+  aliveAt: number | null
+}
+
+/** Start the supervisor's own script once more, in a role, and give it its orders. */
+export function forkChild (script: string, role: ChildRole, { estates, maxTasks, size }: { estates: readonly Estate[], maxTasks: number | null, size: Size }): Child {
+  const record = role === 'heir' ? null : openRecordFile()
+  const forked = fork(script, process.argv.slice(2), {
+    env: { ...process.env, [ROLE_VARIABLE]: role },
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe', record?.file ?? 'ignore']
+  })
+  const child: Child = {
+    role,
+    process: forked,
+    startedAt: performance.now(),
+    record,
+    size,
+    retiring: false,
+    inherited: estates,
+    workers: new Set(),
+    estates: [],
+    ready: false,
+    progressed: false,
+    ended: null,
+    stopping: false,
+    spared: false,
+    aliveAt: null
+  }
+  tell(child, { type: 'orders', orders: { estates, maxTasks, record: record !== null } })
+  return child
+}
+
+export function tell (child: Child, message: SupervisorMessage): void {
+  if (child.process.connected) child.process.send(message, () => {}) // it may be gone by the time it is sent
+}
