@@ -103,6 +103,7 @@ export const HEIR_HURRY_MS = 4_000 // the same after a second signal
 export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000
 export const PRUNE_FAILED_MIN_AGE_MS = 30 * 24 * 3_600_000
 export const PRUNE_INTERVAL_MS = 10 * 60_000
+export const PRUNE_LOOK_ROWS = 10_000 // rows that one statement looks at: what is kept may be most of them
 export const PRUNE_ROWS_MAX = 1_000 // rows of one DELETE, so that no lock is held for long
 
 // What `fastify-tasks doctor` calls suspicious

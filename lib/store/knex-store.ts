@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type {
   ClaimedRow, ClaimRequest, Ending, FinishedRow, InsertedRow, Lanes, LimitedClaim, LimitedClaimRequest, LimitedHeads, ListFilter,
-  Listener, NewRow, PruneRequest, Renewal,
+  Listener, NewRow, Pruned, PruneRequest, Renewal,
   Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
 } from './store.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
@@ -157,8 +157,8 @@ export class KnexStore implements Store {
     this.#wake.stored()
   }
 
-  async prune (request: PruneRequest): Promise<{ deleted: number, more: boolean }> { return await pruning.prune(this.#session, request) }
-  async countPrunable (request: Omit<PruneRequest, 'limit'>): Promise<number> { return await pruning.countPrunable(this.#session, request) }
+  async prune (request: PruneRequest): Promise<Pruned> { return await pruning.prune(this.#session, request) }
+  async countPrunable (request: Omit<PruneRequest, 'limit' | 'after'>): Promise<number> { return await pruning.countPrunable(this.#session, request) }
 
   async register (worker: WorkerRow): Promise<void> { await workers.register(this.#session, worker) }
 

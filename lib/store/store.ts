@@ -65,9 +65,9 @@ export interface Store {
   requeue (selection: Selection): Promise<string[]>
   pause (backend: string, queue: string): Promise<void>
   resume (backend: string, queue: string): Promise<void>
-  /** Delete finished rows, the oldest first, at most `limit` in one statement. `more` where there may be more. */
-  prune (request: PruneRequest): Promise<{ deleted: number, more: boolean }>
-  countPrunable (request: Omit<PruneRequest, 'limit'>): Promise<number>
+  /** Delete finished rows, the oldest first, at most `limit` in one statement; not one that holds a unique key for a time. */
+  prune (request: PruneRequest): Promise<Pruned>
+  countPrunable (request: Omit<PruneRequest, 'limit' | 'after'>): Promise<number>
 
   // --- the life of a worker ---
   /** Write the worker's row with its lease, and make rows claimable again that waited for one of its task names. */
@@ -270,6 +270,14 @@ export interface PruneRequest {
   readonly cancelledMinAgeMs?: number | null
   readonly queues?: readonly string[]
   readonly limit: number
+  /** Where to go on: `after` of the batch before. */
+  readonly after?: string | null
+}
+
+export interface Pruned {
+  readonly deleted: number
+  /** For the next batch; null where nothing old is left. */
+  readonly after: string | null
 }
 
 export interface WorkerRow {

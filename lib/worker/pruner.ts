@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Retention } from '../backends/run-options.js'
-import type { Store } from '../store/store.js'
+import type { Pruned, Store } from '../store/store.js'
 import { PRUNE_ROWS_MAX } from '../core/limits.js'
 
 /** Deletes old finished results, a small batch at a time. */
@@ -21,10 +21,11 @@ export class Pruner {
   async runOnce (signal: AbortSignal): Promise<number> {
     const { successful: minAgeMs, failed: failedMinAgeMs, cancelled: cancelledMinAgeMs } = this.#retention
     let total = 0
-    for (let more = true; more && !signal.aborted;) {
-      const pruned = await this.#store.prune({ backend: this.#backend, minAgeMs, failedMinAgeMs, cancelledMinAgeMs, limit: PRUNE_ROWS_MAX })
+    for (let after: string | null = null, more = true; more && !signal.aborted;) {
+      const pruned: Pruned = await this.#store.prune({ backend: this.#backend, minAgeMs, failedMinAgeMs, cancelledMinAgeMs, limit: PRUNE_ROWS_MAX, after })
       total += pruned.deleted
-      more = pruned.more
+      after = pruned.after
+      more = after !== null
     }
     if (total > 0) this.#log.info({ backend: this.#backend, deleted: total }, 'old results were pruned')
     return total

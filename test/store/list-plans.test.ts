@@ -5,6 +5,7 @@ import { postgres } from '#lib/store/dialects/postgres.js'
 import { sqlite } from '#lib/store/dialects/sqlite.js'
 import { openStore } from '#lib/store/index.js'
 import type { Session } from '#lib/store/session.js'
+import type { Pruned } from '#lib/store/store.js'
 import { tableNames } from '#lib/store/tables.js'
 import { list } from '#lib/store/verbs/list.js'
 import { databases } from '../support/databases.ts'
@@ -36,7 +37,7 @@ const FILTERS: Record<string, object> = {
 }
 
 for (const { name, open } of databases) {
-  t.test(`${name}: a page of results is found by an index`, async (t) => {
+  t.test(`${name}: a page of results is found by an index, and pruning goes on behind what is kept`, async (t) => {
     const { url, close } = await open()
     const store = openStore({ url })
     const knex = knexFactory(name === 'postgres' ? { client: 'pg', connection: url } : { client: 'sqlite3', connection: { filename: url.replace('sqlite:', '') }, useNullAsDefault: true })
@@ -44,8 +45,8 @@ for (const { name, open } of databases) {
       await knex.destroy()
       await close()
     })
+    t.teardown(async () => { await store.close() })
     await store.open()
-    await store.close()
     await fill(knex, name)
     for (const [title, filter] of Object.entries(FILTERS)) {
       let statements = 0
@@ -58,6 +59,17 @@ for (const { name, open } of databases) {
       const { rows } = await list({ dialect: dialectOf(name), tables: tableNames(undefined), read } as unknown as Session, { backend: 'default', limit: 20, ...filter })
       t.ok(statements > 0 && (rows.length === 20 || title === 'RUNNING' || title === 'a rare tag'), `${title}: ${rows.length} rows`)
     }
+    const request = { backend: 'default', minAgeMs: null, failedMinAgeMs: 0, cancelledMinAgeMs: null }
+    const prunable = await store.countPrunable(request)
+    const batches: number[] = []
+    for (let after: string | null = null, more = true; more;) {
+      const pruned: Pruned = await store.prune({ ...request, limit: 1_000, after })
+      batches.push(pruned.deleted)
+      after = pruned.after
+      more = after !== null
+    }
+    t.equal(prunable, (ROWS - WAITING) / 100, 'among ten thousand that are kept')
+    t.same(batches, [100, 14], 'a batch looks at ten thousand rows, and the next begins behind them')
   })
 }
 

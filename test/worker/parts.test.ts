@@ -85,16 +85,19 @@ t.test('old results are pruned in batches until none is left, or the worker stop
   const { log } = fakeLog()
   let left = 2_500
   const limits: number[] = []
+  const afters: unknown[] = []
   const store = fakeStore({
-    prune: async ({ limit }) => {
+    prune: async ({ limit, after }) => {
       limits.push(limit)
+      afters.push(after)
       const deleted = Math.min(limit, left)
       left -= deleted
-      return { deleted, more: left > 0 }
+      return { deleted, after: left > 0 ? String(left) : null }
     }
   })
   t.equal(await new Pruner(store, 'default', RETENTION, log).runOnce(new AbortController().signal), 2_500)
   t.same(limits, [1_000, 1_000, 1_000])
+  t.same(afters, [null, '1500', '500'], 'each batch goes on behind the one before')
   left = 2_500
   const stopped = AbortSignal.abort()
   t.equal(await new Pruner(store, 'default', RETENTION, log).runOnce(stopped), 0)

@@ -1,5 +1,5 @@
 import { PRUNE_FAILED_MIN_AGE_MS, PRUNE_MIN_AGE_MS, PRUNE_ROWS_MAX } from '../../core/limits.js'
-import type { Store } from '../../store/store.js'
+import type { Pruned, Store } from '../../store/store.js'
 import { EXIT_OK } from '../command.js'
 import { databaseCommand } from '../database-command.js'
 import { plural } from '../print.js'
@@ -36,9 +36,11 @@ export const prune = databaseCommand({
 /** In batches, so that no lock is held for long; what is done stays done when it is interrupted. */
 async function pruneAll (store: Store, request: Parameters<Store['countPrunable']>[0]): Promise<number> {
   let total = 0
-  for (;;) {
-    const { deleted, more } = await store.prune({ ...request, limit: PRUNE_ROWS_MAX })
-    total += deleted
-    if (!more) return total
+  for (let after: string | null = null, more = true; more;) {
+    const pruned: Pruned = await store.prune({ ...request, limit: PRUNE_ROWS_MAX, after })
+    total += pruned.deleted
+    after = pruned.after
+    more = after !== null
   }
+  return total
 }

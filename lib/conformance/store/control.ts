@@ -153,7 +153,7 @@ const prune: Chapter = (test) => {
     const kept = [(await bench.inStatus('RUNNING')).id, (await bench.inStatus('READY')).id]
     const request = { backend: BACKEND, minAgeMs: 0, failedMinAgeMs: 0 }
     await eventually(async () => { assert.equal(await bench.store.countPrunable(request), 3) })
-    assert.deepEqual(await bench.store.prune({ ...request, limit: 100 }), { deleted: 3, more: false })
+    assert.deepEqual(await bench.store.prune({ ...request, limit: 100 }), { deleted: 3, after: null })
     assert.deepEqual(ids((await bench.store.list({ backend: BACKEND, limit: 100 })).rows).sort(), kept.sort())
   })
 
@@ -173,15 +173,36 @@ const prune: Chapter = (test) => {
     const rows = await bench.insert(...Array.from({ length: 7 }, () => ({})))
     await bench.store.cancel({ backend: BACKEND })
     const request = { backend: BACKEND, minAgeMs: 0, failedMinAgeMs: 0, limit: 3 }
-    assert.deepEqual(await bench.store.prune(request), { deleted: 3, more: true })
+    const first = await bench.store.prune(request)
+    assert.deepEqual([first.deleted, first.after], [3, rows[2]!.id])
     assert.deepEqual(ids((await bench.store.list({ backend: BACKEND, limit: 10 })).rows).sort(), ids(rows.slice(3)).sort())
-    let deleted = 3
-    for (let more = true; more;) {
-      const batch = await bench.store.prune(request)
-      deleted += batch.deleted
-      more = batch.more
+    const sizes: number[] = []
+    for (let { after } = first; after !== null;) {
+      const batch = await bench.store.prune({ ...request, after })
+      sizes.push(batch.deleted)
+      after = batch.after
     }
-    assert.equal(deleted, 7)
+    assert.deepEqual(sizes, [3, 1])
+  })
+
+  test('a batch goes on behind a place', async (bench) => {
+    const [first, second] = await bench.insert({}, {})
+    await bench.store.cancel({ backend: BACKEND })
+    const request = { backend: BACKEND, minAgeMs: 0, failedMinAgeMs: 0, limit: 10 }
+    assert.equal((await bench.store.prune({ ...request, after: first!.id })).deleted, 1, 'behind the first')
+    assert.deepEqual((await bench.store.list({ backend: BACKEND, limit: 10 })).rows.map(({ id }) => id), [first!.id])
+    assert.equal(await bench.store.get(second!.id), null)
+  })
+
+  test('a row that holds its key for a time is kept for as long, and one whose time is over goes', async (bench) => {
+    const held = await bench.insertOne({ unique: { key: 'k', scope: 600_000, onConflict: 'throw' } })
+    await bench.insertOne({ unique: { key: 'l', scope: 1, onConflict: 'throw' } })
+    await bench.store.cancel({ backend: BACKEND })
+    const request = { backend: BACKEND, minAgeMs: 0, failedMinAgeMs: 0 }
+    await eventually(async () => { assert.equal(await bench.store.countPrunable(request), 1) })
+    assert.equal((await bench.store.prune({ ...request, limit: 10 })).deleted, 1)
+    assert.equal((await bench.get(held.id)).status, 'CANCELLED')
+    await assert.rejects(bench.insert({ unique: { key: 'k', scope: 600_000, onConflict: 'throw' } }), { code: 'FST_TASKS_NOT_UNIQUE' })
   })
 
   test('pruning keeps to its backend and its queues, and takes the tags and keys with the rows', async (bench) => {
