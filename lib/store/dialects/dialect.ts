@@ -60,6 +60,8 @@ export interface Dialect {
    * object with a property a column out of each row, which costs more than all else that a claim does.
    */
   tuple (columns: readonly string[]): string
+  /** To be selected in place of it: all rows of a query, in whatever comes out of the driver fastest. */
+  tuples (columns: readonly string[]): string
   tuplesOf (result: unknown): unknown[][]
   /** Options of a raw query whose rows are tuples. */
   readonly tupleOptions: Readonly<Record<string, unknown>>

@@ -65,6 +65,7 @@ export const postgres: Dialect = Object.freeze({
   beginWrite: () => '',
   rowsOf: (result: unknown) => (result as { rows: Array<Record<string, unknown>> }).rows,
   tuple: (columns: readonly string[]) => columns.join(', '),
+  tuples: (columns: readonly string[]) => columns.join(', '),
   tuplesOf: (result: unknown) => (result as { rows: unknown[][] }).rows,
   tupleOptions: Object.freeze({ rowMode: 'array' }),
 

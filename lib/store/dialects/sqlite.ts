@@ -63,7 +63,8 @@ export const sqlite: Dialect = Object.freeze({
   beginWrite: (table: string) => `UPDATE ${table} SET name = name WHERE 0`,
   rowsOf: (result: unknown) => Array.isArray(result) ? result as Array<Record<string, unknown>> : [],
   tuple: (columns: readonly string[]) => `json_array(${columns.join(', ')}) AS tuple`,
-  tuplesOf: (result: unknown) => (result as Array<{ tuple: string }>).map(({ tuple }) => JSON.parse(tuple) as unknown[]),
+  tuples: (columns: readonly string[]) => `json_group_array(json_array(${columns.join(', ')})) AS tuples`,
+  tuplesOf: (result: unknown) => (result as Array<{ tuple: string, tuples?: string }>).flatMap(({ tuple, tuples }) => JSON.parse(tuples ?? `[${tuple}]`) as unknown[][]),
   tupleOptions: Object.freeze({}),
   estimate: async () => null
 } satisfies Dialect)

@@ -2,8 +2,8 @@ import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../s
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
-import { claimedTuple, inOrder, toClaimed } from './claimed.js'
-import { batchOf } from './claims.js'
+import { claimInTurn } from './claim-in-turn.js'
+import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { laneCtes, lanes as lanesOf } from './lanes.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 
@@ -11,8 +11,7 @@ const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite ta
 export const START = -1 // before every `due` and every identity
 
 /**
- * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a short transaction of which
- * the first statement writes.
+ * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a short transaction.
  */
 export async function claim (session: Session, request: ClaimRequest): Promise<ClaimedRow[]> {
   const { lanes, limit, tasks } = request
@@ -29,11 +28,7 @@ function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {
 
 async function inTransaction (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
   if (lanes.length === 0) return []
-  const { value } = await session.transact('claim tasks', async (run) => {
-    const taken = await run.tuples(...updateOnly(session, request, lanes))
-    if (taken.length > 0) await run(...batchOf(session, request, inOrder(taken).map(([id]) => id as string)))
-    return taken
-  })
+  const { value } = await session.transact('claim tasks', async (run) => await claimInTurn(session, run, request, lanes))
   return value
 }
 
@@ -48,7 +43,7 @@ async function dueLanes (session: Session, { backend, quarantined = false, unles
     .map(({ queue, priority }) => ({ queue, priority, after: null }))
 }
 
-type Statement = [sql: string, bindings: unknown[]]
+export type Statement = [sql: string, bindings: unknown[]]
 
 // What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
 export function changes (dialect: Dialect): string {
@@ -78,7 +73,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     taken AS (
       UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
       FROM n WHERE r.ctid = ANY (ARRAY(SELECT place FROM picked))
-      RETURNING ${claimedTuple(dialect)}
+      RETURNING ${dialect.tuple(claimedColumns(dialect))}
     ),
     batch AS (
       INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
@@ -113,34 +108,10 @@ function laneSource (session: Session, { backend, lanes, quarantined = false }: 
 export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token): Statement {
   const ids = dialect.elements('c.ids')
   return [`
-    SELECT ${claimedTuple(dialect)} FROM (
+    SELECT ${dialect.tuple(claimedColumns(dialect))} FROM (
       SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
       WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
     ) AS taken`, [worker, claim]]
-}
-
-// One writer at a time: rows need no locks. Each lane is a sub-query of its own, so that each stops at the limit.
-function updateOnly (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Statement {
-  const { dialect, tables } = session
-  const { worker, claim, backend, limit, tasks } = request
-  const clock = dialect.leaseClock()
-  const bindings: unknown[] = []
-  const picks = lanes.map((lane) => {
-    bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, limit)
-    return `SELECT * FROM (
-      SELECT r.seq, r.priority, r.due FROM ${tables.results} r
-      WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
-        AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
-        AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)
-      ORDER BY r.due, r.seq LIMIT ?)`
-  })
-  const sql = `
-    UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
-    FROM (SELECT ${dialect.now} AS at) AS n
-    WHERE r.seq IN (SELECT seq FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?)
-      AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(tables, request)}
-    RETURNING ${claimedTuple(dialect)}`
-  return [sql, [worker, claim, ...bindings, limit, worker, ...clock.bound, ...limitedBindings(request)]]
 }
 
 const LANE = [['queue', 'text'], ['priority', 'int'], ['due', 'bigint'], ['seq', 'bigint']] as const
@@ -150,11 +121,11 @@ function laneValues (lanes: readonly Lane[]): unknown[][] {
 }
 
 // One index look-up, asked once a statement.
-function noneLimited (tables: Tables, { unlessLimited }: ClaimRequest): string {
+export function noneLimited (tables: Tables, { unlessLimited }: ClaimRequest): string {
   return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 FROM ${tables.results} l WHERE l.backend = ? AND l.parked = 'limit')` : ''
 }
 
-function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {
+export function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {
   return unlessLimited === true ? [backend] : []
 }
 

@@ -7,10 +7,10 @@ import { errorsOf, moment, workerIdsOf } from '../row.js'
  * that runs for the first time. All that such a row has no use for comes in one last column, which is null for it: each
  * column costs the server and the driver for every row.
  */
-export function claimedTuple (dialect: Dialect): string {
+export function claimedColumns (dialect: Dialect): string[] {
   const rest = `CASE WHEN attempts = 1 AND started_at = last_attempted_at AND enqueued_at = due AND options IS NULL AND worker_ids IS NULL AND errors IS NULL
     AND progress IS NULL AND deaths = 0 AND run_after IS NULL AND unique_held IS NULL AND limit_group IS NULL THEN NULL ELSE ${dialect.jsonObject([...REST.map((column) => [column, column] as const), ['keyed', 'unique_held IS NOT NULL OR limit_group IS NOT NULL']])} END`
-  return dialect.tuple(['id', 'task', 'queue', 'priority', 'args', 'due', 'seq', 'last_attempted_at', rest])
+  return ['id', 'task', 'queue', 'priority', 'args', 'due', 'seq', 'last_attempted_at', rest]
 }
 
 const REST = ['attempts', 'prior_attempts', 'deaths', 'started_at', 'enqueued_at', 'run_after', 'options', 'worker_ids', 'errors', 'progress'] as const
@@ -19,7 +19,7 @@ type Rest = Partial<Readonly<Record<typeof REST[number] | 'keyed', unknown>>>
 
 const NEW: Rest = Object.freeze({ attempts: 1, prior_attempts: 0, deaths: 0, run_after: null, options: null, worker_ids: null, errors: null, progress: null })
 
-/** In the order of `claimedTuple`. */
+/** In the order of `claimedColumns`. */
 export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {
   const [id, task, queue, priority, args, dueAt, seq, claimedAt, text] = tuple
   const due = Number(dueAt)

@@ -1,6 +1,6 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
-import type { Session } from '../session.js'
+import type { Run, Session } from '../session.js'
 import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
 
@@ -28,12 +28,12 @@ export async function finishPlain (session: Session, worker: string, endings: re
   const source = session.dialect.rows(INPUT)
   const bindings = [...source.bind(endings.map(({ id, claim, returnValue }) => [id, claim, returnValue])), worker]
   const { at, ids, tries } = session.dialect.writesInCtes
-    ? await writeAtOnce(session, { worker, source, bindings, asked: endings.length, ended })
-    : await writeInTurn(session, { worker, source, bindings, asked: endings.length, ended })
+    ? await writeAtOnce(session, { worker, endings, source, bindings, asked: endings.length, ended })
+    : await writeInTurn(session, { worker, endings, source, bindings, asked: endings.length, ended })
   return { rows: (ids ?? endings.map(({ id }) => id)).map((id) => ({ id, status: 'SUCCESSFUL', at, runAfter: null })), tries }
 }
 
-interface Write { readonly worker: string, readonly source: RowSource, readonly bindings: readonly unknown[], readonly asked: number, readonly ended: readonly number[] }
+interface Write { readonly worker: string, readonly endings: readonly PlainEnding[], readonly source: RowSource, readonly bindings: readonly unknown[], readonly asked: number, readonly ended: readonly number[] }
 
 /** `ids` is null for all. */
 interface Answer { readonly at: number, readonly ids: readonly string[] | null, readonly tries: number }
@@ -59,21 +59,31 @@ async function writeAtOnce (session: Session, { worker, source, bindings, asked,
   return { at: Number(at), ids: ids === null ? null : dialect.idsOf(ids), tries }
 }
 
-async function writeInTurn (session: Session, { worker, source, bindings, asked, ended }: Write): Promise<Answer> {
+async function writeInTurn (session: Session, write: Write): Promise<Answer> {
   const { dialect, tables } = session
+  const { worker, source, bindings, asked, ended } = write
   const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN} RETURNING id, finished_at`
-  const { rows, tries } = ended.length === 0
-    ? await session.write('finish tasks', sql, bindings)
-    : await inTransaction()
-  return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
-
-  async function inTransaction (): Promise<{ rows: Array<Record<string, unknown>>, tries: number }> {
-    const { value, tries } = await session.transact('finish tasks', async (run) => {
-      const changed = await run(sql, bindings)
-      if (changed.length === asked) await run(...endClaims(session, worker, ended))
-      return changed
-    })
-    return { rows: value, tries }
+    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN}`
+  if (asked < COUNTED_MIN && ended.length === 0) {
+    const { rows, tries } = await session.write('finish tasks', `${sql} RETURNING id, finished_at`, bindings)
+    return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
   }
+  const { value, tries } = await session.transact('finish tasks', async (run) => {
+    const changed = await changedBy(session, run, sql, write)
+    if (changed.ids === null && ended.length > 0) await run(...endClaims(session, worker, ended))
+    return changed
+  })
+  return { ...value, tries }
+}
+
+// So many rows are counted faster than they come out of the driver.
+const COUNTED_MIN = 20
+
+async function changedBy ({ tables, dialect }: Session, run: Run, sql: string, { worker, endings, bindings, asked }: Write): Promise<Omit<Answer, 'tries'>> {
+  await run(sql, bindings)
+  const [counted] = await run(`SELECT changes() AS changed, (SELECT r.finished_at FROM ${tables.results} r WHERE r.id = ?) AS at`, [endings[0]?.id])
+  if (Number(counted?.['changed']) === asked) return { at: Number(counted?.['at']), ids: null }
+  const rows = await run(`SELECT r.id, r.finished_at FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'SUCCESSFUL' AND r.worker = ?`, [dialect.list(endings.map(({ id }) => id)), worker])
+  const at = Math.max(...rows.map((row) => Number(row['finished_at'])))
+  return { at, ids: Number(counted?.['changed']) === 0 ? [] : rows.filter((row) => Number(row['finished_at']) === at).map(({ id }) => id as string) }
 }

@@ -25,6 +25,7 @@ export async function finish (session: Session, worker: string, endings: readonl
   // What ends a claim goes with the last of the two writes.
   const { rows: done, tries } = await finishPlain(session, worker, plain, others > 0 ? [] : ended)
   if (tries > 1 && done.length < plain.length) done.push(...(await findWritten(session, worker, without(plain, done))).filter(({ status }) => status === 'SUCCESSFUL'))
+  if (done.length === endings.length) return done
   const left = without(endings, done)
   return left.length === 0 ? done : [...done, ...await finishAny(session, worker, left, ended)]
 }

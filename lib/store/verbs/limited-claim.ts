@@ -3,7 +3,7 @@ import type { LimitedClaim, LimitedClaimRequest, LimitedHead } from '../store.js
 import type { Run, Session } from '../session.js'
 import { LIMIT_BUSY_MS } from '../../core/limits.js'
 import { changes, takenBy } from './claim.js'
-import { claimedTuple, inOrder, toClaimed } from './claimed.js'
+import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { batchOf } from './claims.js'
 import { candidates } from './limited-candidates.js'
 import { Limits, namesOf, type Candidate } from './limited-room.js'
@@ -95,5 +95,5 @@ async function take (session: Session, run: Run, { worker, claim }: LimitedClaim
       holds = CASE WHEN r.concurrency_key IS NULL THEN NULL ELSE true END
     FROM (SELECT ${dialect.now} AS at) AS n
     WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'
-    RETURNING ${claimedTuple(dialect)}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])
+    RETURNING ${dialect.tuple(claimedColumns(dialect))}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])
 }
