@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import knexFactory, { type Knex } from 'knex'
@@ -5,6 +6,7 @@ import { MEMORY, parseUrl, type StoreConfig } from './config.js'
 import { postgres } from './dialects/postgres.js'
 import { sqlite } from './dialects/sqlite.js'
 import type { Dialect } from './dialects/dialect.js'
+import { FileMoved } from './faults.js'
 import { WriterQueue, writerQueueOf } from './writer-queue.js'
 import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
 import { CALL_TIMEOUT_MS, SQLITE_BUSY_TIMEOUT_MS } from '../core/limits.js'
@@ -35,6 +37,8 @@ export interface Connections {
   readonly callTimeoutMs: number
   /** Do without names and settings: there is a transaction pooler in front, which shares sessions. */
   doWithoutSession (): void
+  /** @throws FileMoved where the SQLite file is not the one that was opened */
+  verify (): void
   /** Run when it is this writer's turn. */
   inTurn<T> (write: () => Promise<T>): Promise<T>
   /** Take the turn; the function gives it up. */
@@ -94,6 +98,7 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
     single: dialect.singleWriter || writer.client.pool?.max === 1,
     get closed () { return closed },
     callTimeoutMs,
+    verify: onFile ? sameFile(file) : () => {},
     get prepares () { return prepares },
     get hasSettings () { return settings.options === POSTGRES_OPTIONS },
     doWithoutSession () {
@@ -114,6 +119,22 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
       if (reader !== writer) await reader.destroy()
       if (owned) await writer.destroy()
     }
+  }
+}
+
+/**
+ * SQLite goes on with a file that was deleted or replaced, and what it writes then is lost. A stat(2) before each call
+ * costs a few microseconds.
+ */
+function sameFile (file: string): () => void {
+  let opened: string | null = null
+  let moved = false // for good: what stands beside a file that came back may belong to another
+  return () => {
+    const found = statSync(file, { bigint: true, throwIfNoEntry: false })
+    const identity = found === undefined ? null : `${found.dev} ${found.ino}`
+    opened ??= identity // it may only come to be with the first connection
+    moved ||= identity !== opened
+    if (moved) throw new FileMoved()
   }
 }
 
@@ -142,7 +163,7 @@ function openPostgres (url: string, callTimeoutMs: number): Knex {
 
 function openSqlite (client: string, filename: string, callTimeoutMs: number): Knex {
   const pragmas = [
-    `PRAGMA busy_timeout = ${SQLITE_BUSY_TIMEOUT_MS}`,
+    `PRAGMA busy_timeout = ${Math.min(SQLITE_BUSY_TIMEOUT_MS, callTimeoutMs)}`,
     ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
     // FULL: a commit is on the disk when it returns. NORMAL could lose the last ones in a power cut.
     'PRAGMA synchronous = FULL',

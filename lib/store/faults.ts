@@ -10,37 +10,77 @@ export type Fault =
   /** Of the statement or its data. */
   | 'permanent'
 
-const TRANSIENT: ReadonlySet<string> = new Set([
-  'NO_ANSWER',
-  '26000', // invalid_sql_statement_name: a transaction pooler gave us another session, see Session
-  '25006', // read_only_sql_transaction: a fail-over is under way
-  '25P03', // idle_in_transaction_session_timeout
-  '42P05', // duplicate_prepared_statement: likewise
-  '40001', // serialization_failure
-  '40P01', // deadlock_detected
-  '55P03', // lock_not_available
-  '57014', // query_canceled: a statement timeout, or somebody's pg_cancel_backend
-  '57P01', // admin_shutdown
-  '57P02', // crash_shutdown
-  '57P03', // cannot_connect_now
-  '57P05', // idle_session_timeout
-  'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN',
-  'SQLITE_BUSY', 'SQLITE_LOCKED', 'SQLITE_PROTOCOL'
-])
+// SQLite has one code for this and for what is wrong in a statement.
+const NO_TABLE = 'SQLITE_ERROR_NO_TABLE'
 
-const UNAVAILABLE: ReadonlySet<string> = new Set([
-  'ENOTFOUND',
-  'SQLITE_FULL', 'SQLITE_IOERR', 'SQLITE_READONLY', 'SQLITE_CANTOPEN', 'SQLITE_NOMEM', 'SQLITE_CORRUPT', 'SQLITE_NOTADB',
-  '28000', '28P01', // authorisation
-  '3D000', // the database does not exist
-  '42501', // insufficient_privilege
-  '42P01' // undefined_table: tables dropped or not migrated
-])
+type Entry = readonly [fault: Fault, meaning?: string]
 
-// Classes of SQLSTATE: connection exception, insufficient resources, system error.
-const TRANSIENT_CLASSES: ReadonlySet<string> = new Set(['08', '53', '58'])
-// Within them, what a retry within seconds does not mend: the disk is full.
-const FULL: ReadonlySet<string> = new Set(['53100'])
+// By the whole code, or by its class: the first two characters of a SQLSTATE.
+const TABLE: Readonly<Record<string, Entry>> = {
+  NO_ANSWER: ['transient', 'the database did not answer in time'],
+
+  // PostgreSQL
+  '08': ['transient'], // connection exception
+  25006: ['transient', 'the database is read-only: a fail-over may be under way'],
+  '25P03': ['transient', 'idle_in_transaction_session_timeout'],
+  '25P04': ['transient', 'transaction_timeout'],
+  26000: ['transient', 'a transaction pooler is in front'], // invalid_sql_statement_name, see Session
+  28: ['unavailable', 'this user may not connect'],
+  '28P01': ['unavailable', 'wrong password'],
+  '3D000': ['unavailable', 'no such database'],
+  '3F000': ['unavailable', 'the schema is missing: run `fastify-tasks migrate`'],
+  40: ['transient'], // serialization_failure, deadlock_detected, statement_completion_unknown
+  42501: ['unavailable', 'this user has not the right to do that'],
+  42703: ['unavailable', 'a column is missing: run `fastify-tasks migrate`'],
+  '42P01': ['unavailable', 'a table is missing: run `fastify-tasks migrate`'],
+  '42P05': ['transient', 'a transaction pooler is in front'], // duplicate_prepared_statement, see Session
+  53: ['transient'], // insufficient resources
+  53100: ['unavailable', 'the disk is full'],
+  53300: ['transient', 'too many connections'],
+  '55P03': ['transient', 'somebody holds a lock for longer than lock_timeout'],
+  57: ['transient'], // operator intervention
+  57014: ['transient', 'the statement was cancelled, or took longer than statement_timeout'],
+  '57P01': ['transient', 'the server is shutting down, or ended this session'],
+  '57P03': ['transient', 'the server is starting up'],
+  '57P04': ['unavailable', 'the database was dropped'],
+  58: ['unavailable', "the server's disk failed to read or write"],
+  XX001: ['unavailable', 'the data is damaged'],
+  XX002: ['unavailable', 'an index is damaged'],
+
+  // SQLite; extended codes go by their first word
+  SQLITE_BUSY: ['transient', 'another process holds the write lock'],
+  SQLITE_LOCKED: ['transient', 'another connection holds the write lock'],
+  SQLITE_PROTOCOL: ['transient'],
+  SQLITE_SCHEMA: ['transient'],
+  SQLITE_INTERRUPT: ['transient'],
+  SQLITE_FULL: ['unavailable', 'the disk is full'],
+  SQLITE_IOERR: ['unavailable', 'the disk failed to read or write'],
+  SQLITE_READONLY: ['unavailable', 'the file or its directory cannot be written'],
+  SQLITE_READONLY_DBMOVED: ['unavailable', 'the file was moved, deleted or replaced while it was open: restart with the right one'],
+  SQLITE_CANTOPEN: ['unavailable', 'the file cannot be opened or created'],
+  SQLITE_PERM: ['unavailable', 'the file cannot be read'],
+  SQLITE_NOMEM: ['unavailable', 'out of memory'],
+  SQLITE_CORRUPT: ['unavailable', 'the file is damaged'],
+  SQLITE_NOTADB: ['unavailable', 'the file is not a SQLite database'],
+  [NO_TABLE]: ['unavailable', 'a table is missing: run `fastify-tasks migrate`'],
+  SQLITE_MISUSE: ['unavailable', 'the connection is closed'],
+
+  // Sockets
+  ECONNREFUSED: ['transient', 'nothing listens there'],
+  ECONNRESET: ['transient'],
+  ECONNABORTED: ['transient'],
+  EPIPE: ['transient'],
+  ETIMEDOUT: ['transient'],
+  EHOSTUNREACH: ['transient'],
+  EHOSTDOWN: ['transient'],
+  ENETUNREACH: ['transient'],
+  ENETDOWN: ['transient'],
+  EAI_AGAIN: ['transient'],
+  ENOENT: ['transient', 'nothing listens there'], // of a Unix socket, while the server restarts
+  EMFILE: ['transient', 'this process has too many open files'],
+  ENOTFOUND: ['unavailable', 'no such host'],
+  EACCES: ['unavailable', 'this user may not connect']
+}
 
 // Errors that carry no code: pg and Knex say these in words only.
 const TRANSIENT_MESSAGES = /Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|Timeout acquiring a connection|timeout expired|Query read timeout|connection is closed|Connection ended unexpectedly/i
@@ -50,15 +90,23 @@ export class NoAnswer extends Error {
   readonly code = 'NO_ANSWER'
 }
 
+/** The SQLite file under an open connection is not the one of that name any more: what is written to it would be lost. */
+export class FileMoved extends Error {
+  readonly code = 'SQLITE_READONLY_DBMOVED'
+}
+
 export function faultOf (error: unknown): Fault {
   const code = codeOf(error)
-  if (code !== null) {
-    if (FULL.has(code)) return 'unavailable'
-    if (TRANSIENT.has(code) || (code.length === 5 && TRANSIENT_CLASSES.has(code.slice(0, 2)))) return 'transient'
-    if (UNAVAILABLE.has(code)) return 'unavailable'
-  }
-  return TRANSIENT_MESSAGES.test(messageOf(error)) ? 'transient' : 'permanent'
+  const [fault] = (code === null ? undefined : entryOf(code)) ?? []
+  return fault ?? (TRANSIENT_MESSAGES.test(messageOf(error)) ? 'transient' : 'permanent')
 }
+
+function entryOf (code: string): Entry | undefined {
+  const name = [code, primaryOf(code), ...(SQLSTATE.test(code) ? [code.slice(0, 2)] : [])].find((name) => Object.hasOwn(TABLE, name))
+  return name === undefined ? undefined : TABLE[name]
+}
+
+const SQLSTATE = /^[0-9A-Z]{5}$/
 
 /** True where a statement that was prepared in one session was sent to another: there is a transaction pooler in front. */
 export function isForeignSession (error: unknown): boolean {
@@ -86,37 +134,19 @@ export function describeFault (error: unknown): string {
   const { address, port, hostname, constraint } = (error ?? {}) as Record<string, unknown>
   const place = address !== undefined ? ` at ${String(address)}${port === undefined ? '' : `:${String(port)}`}` : hostname !== undefined ? ` at ${String(hostname)}` : ''
   if (code === null) return TRANSIENT_MESSAGES.exec(messageOf(error))?.[0] ?? 'an error without a code'
-  const meaning = MEANINGS[code]
+  const meaning = entryOf(code)?.[1]
   return `${code}${meaning === undefined ? '' : ` (${meaning})`}${place}${typeof constraint === 'string' ? `, constraint ${constraint}` : ''}`
-}
-
-const MEANINGS: Readonly<Record<string, string>> = {
-  NO_ANSWER: 'the database did not answer in time',
-  ECONNREFUSED: 'nothing listens there',
-  ENOTFOUND: 'no such host',
-  SQLITE_BUSY: 'another process holds the write lock',
-  SQLITE_FULL: 'the disk is full',
-  SQLITE_IOERR: 'the disk failed to read or write',
-  SQLITE_READONLY: 'the file or its directory cannot be written',
-  SQLITE_CANTOPEN: 'the file cannot be opened or created',
-  SQLITE_CORRUPT: 'the file is damaged',
-  SQLITE_NOTADB: 'the file is not a SQLite database',
-  28000: 'this user may not connect',
-  '28P01': 'wrong password',
-  '3D000': 'no such database',
-  42501: 'this user has not the right to do that',
-  '42P01': 'a table is missing: run `fastify-tasks migrate`',
-  53100: 'the disk is full',
-  53300: 'too many connections',
-  57014: 'the statement was cancelled, or took longer than statement_timeout',
-  '57P01': 'the server is shutting down',
-  '57P03': 'the server is starting up'
 }
 
 function codeOf (error: unknown): string | null {
   const code = (error as { code?: unknown } | null | undefined)?.code
-  // better-sqlite3 gives extended codes: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_FSYNC.
-  return typeof code === 'string' ? code.replace(/^(SQLITE_[A-Z]+)_.*/, '$1') : null
+  if (code === 'SQLITE_ERROR' && /no such (?:table|column): \S+$/.test(messageOf(error))) return NO_TABLE
+  return typeof code === 'string' ? code : null
+}
+
+/** better-sqlite3 gives extended codes: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_FSYNC. */
+function primaryOf (code: string): string {
+  return code.replace(/^(SQLITE_[A-Z]+)_.*/, '$1')
 }
 
 function messageOf (error: unknown): string {

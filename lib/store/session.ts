@@ -172,6 +172,7 @@ export class Session {
     const lastTry = performance.now() + Math.min(CALL_RETRY_MS, deadline.left)
     for (let tries = 1; ; tries++) {
       try {
+        this.#connections.verify()
         return { value: await send(deadline), tries }
       } catch (error) {
         const pause = Math.min(1_000, 10 * 2 ** tries) * (0.5 + Math.random())
