@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import knexFactory from 'knex'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
@@ -11,13 +12,22 @@ import { TcpProxy } from './tcp-proxy.ts'
 
 // A lease must not be lost for anything but silence between a worker and its database.
 
-const LEASE_MS = 4_500 // a keeper's call gets a second of it
+const LEASE_MS = 7_500 // long enough for a busy machine to try a renewal twice
 const postgres = databases.find(({ name }) => name === 'postgres')
 
 interface Setting { readonly app: FastifyInstance, readonly proxy: TcpProxy, readonly direct: string, readonly remarks: string[] }
 
-const nap = task('nap', { takesContext: true }, async ({ signal }, milliseconds: number) => {
-  await sleep(milliseconds, undefined, { signal })
+const running = new Set<string>()
+let overlaps = 0
+
+const nap = task('nap', { takesContext: true }, async ({ signal, taskResult: { id } }, milliseconds: number) => {
+  if (running.has(id)) overlaps += 1
+  running.add(id)
+  try {
+    await sleep(milliseconds, undefined, { signal })
+  } finally {
+    running.delete(id)
+  }
   return milliseconds
 })
 
@@ -43,13 +53,49 @@ async function open (t: Test): Promise<Setting> {
   return { app, proxy, direct: database.url, remarks }
 }
 
-t.jobs = 2
+t.jobs = 3
+
+const sqlite = databases.find(({ name }) => name === 'sqlite')
+
+if (sqlite !== undefined) {
+  t.test('who holds the write lock of SQLite for longer than the lease costs a fresh start, and never two at once', async (t) => {
+    const database = await sqlite.open()
+    const remarks: string[] = []
+    const apps: FastifyInstance[] = []
+    while (apps.length < 2) {
+      const app = Fastify({ logger: { level: 'warn', stream: { write: (line) => { remarks.push(String((JSON.parse(line) as { msg: string }).msg)) } } } })
+      await app.register(fastifyTasks, { tasks: [nap], env: false, backends: { default: { backend: 'database', url: database.url, options: { crashBudget: 10 } } } })
+      await app.ready()
+      apps.push(app)
+    }
+    const [app] = apps as [FastifyInstance]
+    const other = knexFactory({ client: 'sqlite3', connection: { filename: database.url.slice('sqlite:'.length) }, useNullAsDefault: true })
+    t.teardown(async () => {
+      for (const app of apps) await app.close()
+      await other.destroy()
+      await database.close()
+    })
+    const results = await app.tasks.enqueueMany(nap, Array.from({ length: 4 }, () => [1_500]))
+    for (const app of apps) void createWorker(app, { lease: 1_000, sweep: 100, interval: 50, concurrency: 2 }).run()
+    const alive = (): number => results.filter(({ id }) => running.has(id)).length
+    await eventually(() => { assert.equal(alive(), 4) })
+    const connection = await other.client.acquireConnection()
+    await other.raw('BEGIN IMMEDIATE').connection(connection)
+    await sleep(2_500)
+    t.equal(alive(), 0, 'attempts ended before their lease had')
+    await other.raw('ROLLBACK').connection(connection)
+    await other.client.releaseConnection(connection)
+    for (const result of results) t.match(await result.wait(), { status: 'SUCCESSFUL', returnValue: 1_500 })
+    t.equal(overlaps, 0)
+    t.ok(remarks.some((remark) => /lease is lost/.test(remark)))
+  })
+}
 
 if (postgres === undefined) t.pass('TASKS_TEST_ONLY leaves this out')
 else {
   t.test("a half-open connection of the keeper's costs no lease: it is given up in time for another", async (t) => {
     const { app, proxy, remarks } = await open(t)
-    const result = await app.tasks.enqueue(nap, LEASE_MS * 1.2)
+    const result = await app.tasks.enqueue(nap, LEASE_MS)
     let stalled = 0
     proxy.stallReplyTo(/SET lease_until = \(SELECT/, () => { stalled += 1 })
     await result.wait()
@@ -69,7 +115,7 @@ else {
     await holder.transaction.raw('LOCK TABLE tasks_results IN ACCESS EXCLUSIVE MODE')
     let stored = false
     const enqueued = app.tasks.enqueue(nap, 1).then((result) => { stored = true; return result })
-    await sleep(LEASE_MS * 1.2)
+    await sleep(LEASE_MS)
     t.equal(stored, false, 'it waits for the lock')
     const { rows: [lease] } = await holder.transaction.raw('SELECT max(lease_until) - extract(epoch FROM clock_timestamp()) * 1000 AS left FROM tasks_workers')
     t.ok(Number(lease.left) > 0, 'the lease was renewed all the while')
