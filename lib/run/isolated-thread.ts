@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { INVALID_RESULT } from '../core/errors.js'
 import { describeFailure } from '../core/failure.js'
-import { encodeValue } from '../core/json.js'
+import { decode, encodeValue } from '../core/json.js'
 import type { IsolatedAnswer, IsolatedCall, IsolatedError } from './isolated.js'
 
 // Runs inside a worker thread. Nothing of the app is here: no decorators, no database of its own.
@@ -11,6 +11,7 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 /** Call the export and answer its value as JSON text, or what it threw. */
 export default async function runIsolated (call: IsolatedCall): Promise<IsolatedAnswer> {
   const { module, export: name, args, port, maxBytes, maxDepth } = call
+  const reported = new Set<Promise<void>>()
   const exit = process.exit
   let exited: (code: unknown) => void = () => {}
   const ended = new Promise<never>((_resolve, reject) => { exited = (code) => { reject(new Exit(code)) } })
@@ -22,8 +23,9 @@ export default async function runIsolated (call: IsolatedCall): Promise<Isolated
   try {
     const exported = (await import(module) as Record<string, unknown>)[name]
     if (typeof exported !== 'function') throw new TypeError(`Module ${module} exports no function '${name}', which the task's \`isolation\` names.`)
-    const given = call.context === null ? args : [contextOf(call), ...args]
+    const given = call.context === null ? args : [contextOf(call, reported), ...args]
     const value: unknown = await Promise.race([(async () => await (exported as (...values: readonly unknown[]) => unknown)(...given))(), ended])
+    await Promise.allSettled(reported) // with its port it would be lost
     return { text: encodeValue(value, { maxBytes, maxDepth, path: 'it', error: (path, reason) => new Unstorable(`${path}: ${reason}`) }) }
   } catch (error) {
     return { error: asData(error) }
@@ -52,7 +54,7 @@ function asData (error: unknown): IsolatedError {
 }
 
 /** A context without an app and without transactions; killed with its thread, so that its signal is never aborted. */
-function contextOf ({ context, port }: IsolatedCall): object {
+function contextOf ({ context, port, maxBytes, maxDepth }: IsolatedCall, reported: Set<Promise<void>>): object {
   const waiting = new Map<number, { resolve: () => void, reject: (error: Error) => void }>()
   let number = 0
   port.on('message', ({ number: of, message, code }: { number: number, message?: string, code?: string | null }) => {
@@ -67,12 +69,15 @@ function contextOf ({ context, port }: IsolatedCall): object {
     log: logOf(port, {}),
     signal: new AbortController().signal,
     async progress (value: unknown) {
+      const progress = decode(encodeValue(value, { maxBytes, maxDepth, path: 'progress' })) // what is no JSON may be no message either
       number += 1
       const mine = number
-      await new Promise<void>((resolve, reject) => {
+      const stored = new Promise<void>((resolve, reject) => {
         waiting.set(mine, { resolve, reject })
-        port.postMessage({ progress: value, number: mine })
+        port.postMessage({ progress, number: mine })
       })
+      reported.add(stored)
+      await stored.finally(() => { reported.delete(stored) })
     }
   })
 }

@@ -213,8 +213,8 @@ export class KnexStore implements Store {
     return released
   }
 
-  async progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
-    return await workers.progress(this.#session, worker, row, value)
+  async progress (worker: string, row: { id: string, claim: number }, value: string, { transaction = null }: { transaction?: Knex.Transaction | null } = {}): Promise<boolean> {
+    return await workers.progress(this.#session, worker, row, value, transaction)
   }
 
   async rescue ({ backend, crashBudget }: { crashBudget: number, backend: string }): Promise<Rescued> {

@@ -120,8 +120,8 @@ export interface Store {
   release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]>
   /** Hand back, uncharged, all that these claims of the worker still hold: claims whose reply was lost. Answers the ids. */
   releaseClaims (worker: string, claims: readonly number[]): Promise<string[]>
-  /** Store progress, guarded by the token. False where it no longer holds. */
-  progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean>
+  /** Store progress, guarded by the token; inside of a transaction of the store's, it is there with its commit. False where the token no longer holds. */
+  progress (worker: string, row: { id: string, claim: number }, value: string, options?: { transaction?: Knex.Transaction | null }): Promise<boolean>
   /**
    * Fence workers whose lease has run out and take their rows back, in guarded statements: started rows are charged
    * with a death (READY again, quarantined from the second on; FAILED when `crashBudget` is spent; CANCELLED where that

@@ -1,3 +1,4 @@
+import type { Knex } from 'knex'
 import type { TaskError, ResultFields } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
 import type { ClaimedRow, Ending, FinishedRow, StoredError } from '../store/store.js'
@@ -8,14 +9,17 @@ import type { TasksHost } from '../core/host.js'
 import { fieldsOf } from '../backends/codec.js'
 import type { DatabaseBackend } from '../backends/database.js'
 import { CLAIM_LOST, TIMEOUT } from '../core/errors.js'
+import { PROGRESS_WAIT_MS } from '../core/limits.js'
 import { isFinishedStatus } from '../core/status.js'
 import { describeFailure } from '../core/failure.js'
 import { decide, type Decidable } from '../core/retry.js'
 import { checkStoredArguments } from '../core/schema.js'
 import { runAttempt } from '../run/executor.js'
+import { openTransaction } from '../run/open-transaction.js'
 import type { Entry } from './buffer.js'
 import type { Pace } from './pace.js'
-import { monotonic } from './pause.js'
+import { monotonic, settledWithin } from './pause.js'
+import { Progress } from './progress.js'
 import type { Session } from './session.js'
 import { commitWith } from './transaction.js'
 
@@ -34,6 +38,8 @@ export interface Run {
   stuck: boolean
   /** The keeper knows its limits. */
   watched: boolean
+  /** Made by the first report. */
+  progress: Progress | null
 }
 
 export interface RunnerSettings {
@@ -60,7 +66,7 @@ export class Runner {
 
   start (entry: Entry): Run {
     const { row, session } = entry
-    const run: Run = { row, entry, session, attempt: null, aborted: null, held: null, stuck: false, watched: false }
+    const run: Run = { row, entry, session, attempt: null, aborted: null, held: null, stuck: false, watched: false, progress: null }
     let fields: ResultFields | Promise<ResultFields>
     try {
       fields = this.#settings.backend.decodeRow(row)
@@ -109,7 +115,12 @@ export class Runner {
       transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode),
       ...(isolation !== null && { isolated: async (request, verbs) => await (await this.#settings.isolation()).run(request, isolation, verbs) })
     })
-    void run.attempt.outcome.then((outcome) => { this.#ended(run, task, fields, outcome) })
+    void run.attempt.outcome.then((outcome) => {
+      const reported = outcome.kind === 'returned' || outcome.kind === 'failed' ? run.progress?.pending ?? null : null
+      if (reported === null) return this.#ended(run, task, fields, outcome)
+      // After the ending it would be refused: what the function reported and did not wait for is not to be lost.
+      void settledWithin(reported, PROGRESS_WAIT_MS).then(() => { this.#ended(run, task, fields, outcome) })
+    })
   }
 
   /** How it ends where the loop is blocked beyond its limits: decided now, since nothing can be decided then. */
@@ -224,8 +235,16 @@ export class Runner {
   }
 
   async #progress (run: Run, text: string): Promise<void> {
+    const open = openTransaction.getStore()?.open ?? null
+    // Beside its own transaction, it would wait for it on SQLite.
+    if (open !== null) return await this.#writeProgress(run, text, open.transaction)
+    run.progress ??= new Progress(async (value) => { await this.#writeProgress(run, value, null) })
+    await run.progress.store(text)
+  }
+
+  async #writeProgress ({ row, session }: Run, text: string, transaction: Knex.Transaction | null): Promise<void> {
     const { store } = this.#settings.backend
-    if (!await store.progress(run.session.id, { id: run.row.id, claim: run.row.claim }, text)) throw new CLAIM_LOST(run.row.id)
+    if (!await store.progress(session.id, { id: row.id, claim: row.claim }, text, { transaction })) throw new CLAIM_LOST(row.id)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Knex } from 'knex'
 import type { Renewal, Token, WorkerRow } from '../store.js'
 import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
@@ -63,8 +64,10 @@ export async function unmarkStarted (session: Session, { worker, claim }: Token,
 }
 
 /** Store progress, guarded by the token. */
-export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
-  const { rows } = await session.write('store progress', `
-    UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, row.id, worker, row.claim])
+export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string, transaction: Knex.Transaction | null): Promise<boolean> {
+  const what = 'store progress'
+  const sql = `UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`
+  const bindings = [value, row.id, worker, row.claim]
+  const rows = transaction === null ? (await session.write(what, sql, bindings)).rows : await session.within(what, transaction, async (run) => await run(sql, bindings))
   return rows.length === 1
 }
