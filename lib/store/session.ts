@@ -7,7 +7,7 @@ import type { Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
 import type { Clock } from '../core/clock.js'
-import { describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
+import { breaksUniqueness, describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
 import { Pooled, type PooledConnection } from './pooled.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { CALL_RETRY_MS } from '../core/limits.js'
@@ -29,6 +29,8 @@ export interface How {
    * takes an array that it has not seen for one of ten.
    */
   readonly plan?: 'once'
+  /** To be sent instead once an earlier try may have taken effect, or where a row is there already. */
+  readonly again?: string
 }
 
 /** Sends one statement, on whatever connection. */
@@ -93,7 +95,17 @@ export class Session {
 
   /** One statement that writes. `tries` above 1: an earlier try may have taken effect, its answer lost. */
   async write (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: Records, tries: number }> {
-    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => await this.#send(deadline, this.#connections.writer, sql, bindings, how)))
+    let text = sql
+    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
+      const sent = text
+      text = how.again ?? sql
+      try {
+        return await this.#send(deadline, this.#connections.writer, sent, bindings, how)
+      } catch (error) {
+        if (sent === text || !breaksUniqueness(error)) throw error
+        return await this.#send(deadline, this.#connections.writer, text, bindings, how)
+      }
+    }))
     return { rows: value, tries }
   }
 

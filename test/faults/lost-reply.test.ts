@@ -23,9 +23,13 @@ else {
       t.ok(rows.every(({ attempts, status }) => attempts === 1 && status === 'RUNNING'))
       t.equal((await worker.claim()).length, 1, 'no more than the limit were taken')
     }],
-    ['a finish', /WITH done AS/, async ({ worker }) => {
+    ['a success', /done AS \(UPDATE/, async ({ worker }) => {
       const [row] = await worker.claim({ limit: 1 })
       t.match(await worker.finish({ id: row!.id, claim: row!.claim, status: 'SUCCESSFUL', returnValue: '1' }), [{ id: row!.id, status: 'SUCCESSFUL' }])
+    }],
+    ['a failure', /WITH done AS/, async ({ worker }) => {
+      const [row] = await worker.claim({ limit: 1 })
+      t.match(await worker.finish({ id: row!.id, claim: row!.claim, status: 'FAILED', errors: [] }), [{ id: row!.id, status: 'FAILED' }])
     }],
     ['a release', /COMMIT/, async ({ worker, store }) => {
       const [row] = await worker.claim({ limit: 1 })

@@ -25,8 +25,8 @@ export interface Dialect {
   /** A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever the number of rows. */
   rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>): RowSource
 
-  /** A table source of many pairs of an id and a text, with columns of these names; `order` keeps them in the order given. */
-  pairs (id: string, text: string): RowSource & { readonly order: string }
+  /** A table source of many pairs of an id and a text, with columns of these names, in the order given. */
+  pairs (id: string, text: string): RowSource
 
   /** To be joined to the table of a column that holds a list of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }

@@ -33,8 +33,7 @@ export const postgres: Dialect = Object.freeze({
   },
 
   pairs: (id: string, text: string) => ({
-    sql: `(SELECT ${id}, ${text}, ord FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS source(${id}, ${text}, ord))`,
-    order: 'ORDER BY i.ord',
+    sql: `(SELECT ${id}, ${text} FROM unnest(?::uuid[], ?::text[]) AS source(${id}, ${text}))`,
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [rows.map((row) => row[0]), rows.map((row) => row[1])]
   }),
 

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
+import { breaksUniqueness } from '../faults.js'
 import { columnsOf, toRow } from '../row.js'
 import { QUEUE_FULL } from '../../core/errors.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
@@ -14,28 +15,52 @@ import { insertUnique } from './insert-unique.js'
  */
 export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<InsertedRow[]> {
   await refuseFull(session, rows, transaction)
-  const inserted = new Map<string, InsertedRow>()
-  const plain = rows.filter(({ unique }) => unique === null)
   const keyed = rows.filter(({ unique }) => unique !== null)
+  const plain = keyed.length === 0 ? rows : rows.filter(({ unique }) => unique === null)
   // What was asked for together is stored together, in one transaction where one statement does not carry it.
   const together = keyed.length > 1 || (keyed.length > 0 && plain.length > 0) || plain.length > INSERT_ROWS_MAX
-  const group = together && transaction === null
-  const store = async (run: Run | null): Promise<void> => {
-    inserted.clear()
+  const store = async (run: Run | null, stored: boolean): Promise<InsertedRow[]> => {
+    const inserted: InsertedRow[] = []
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
-      for (const row of await insertPlain(session, plain.slice(start, start + INSERT_ROWS_MAX), run)) inserted.set(row.id, { row, isDuplicate: false })
+      const part = plain.length <= INSERT_ROWS_MAX ? plain : plain.slice(start, start + INSERT_ROWS_MAX)
+      for (const row of await insertPlain(session, part, run, stored)) inserted.push({ row, isDuplicate: false })
     }
-    for (const row of keyed.sort(byKey)) inserted.set(row.id, await insertUnique(session, row, run))
+    if (keyed.length === 0) return inserted
+    const byId = new Map(inserted.map((each) => [each.row.id, each]))
+    for (const row of keyed.sort(byKey)) byId.set(row.id, await insertUnique(session, row, run))
+    return rows.map(({ id }) => byId.get(id) as InsertedRow)
   }
-  if (group) await session.transact('store tasks', store)
-  else if (transaction === null) await store(null)
-  else await session.within('store tasks', transaction, store)
-  return rows.map(({ id }) => inserted.get(id) as InsertedRow)
+  if (transaction !== null) return await session.within('store tasks', transaction, async (run) => await store(run, true))
+  return together ? await inTransaction(session, store) : await store(null, false)
+}
+
+type StoreRows = (run: Run, stored: boolean) => Promise<InsertedRow[]>
+
+/** The first try need not look whether rows are stored already; unless it meets some, which a caller's own retry may do. */
+async function inTransaction (session: Session, store: StoreRows, stored = false): Promise<InsertedRow[]> {
+  let tried = stored
+  let met = false
+  try {
+    const { value } = await session.transact('store tasks', async (run) => {
+      const again = tried
+      tried = true
+      try {
+        return await store(run, again)
+      } catch (error) {
+        met = !again && breaksUniqueness(error)
+        throw error
+      }
+    })
+    return value
+  } catch (error) {
+    if (!met) throw error
+    return await inTransaction(session, store, true)
+  }
 }
 
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
-async function insertPlain (session: Session, rows: readonly NewRow[], run: Run | null): Promise<Row[]> {
-  const alike = areAlike(rows) ? await insertAlike(session, rows, run) : null
+async function insertPlain (session: Session, rows: readonly NewRow[], run: Run | null, stored: boolean): Promise<Row[]> {
+  const alike = areAlike(rows) ? await insertAlike(session, rows, run, stored) : null
   if (alike !== null) return alike
   const source = insertSource(session)
   const [sql, bindings] = [insertSql(session, source), source.bind(rows.map(insertValues))]
