@@ -1,5 +1,6 @@
 import { testFunction, type TestRunner } from '../runner.js'
 import { Bench, type StoreUnderTest } from './bench.js'
+import { cancelChapter } from './cancel.js'
 import { claimChapter } from './claim.js'
 import { controlChapter } from './control.js'
 import { finishChapter } from './finish.js'
@@ -39,7 +40,7 @@ export interface StoreSuite {
  */
 export function testStore ({ name = '', test, open }: StoreSuite): void {
   const declare = testFunction(test, name)
-  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, limitedOrderChapter, rateChapter, transactionChapter, readChapter]
+  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, cancelChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, limitedOrderChapter, rateChapter, transactionChapter, readChapter]
   for (const chapter of chapters) {
     chapter((title, body) => {
       declare(title, async () => {
