@@ -36,7 +36,7 @@ export default async function notes (app) {
     const id = idOf(request)
     const deleted = await app.knex('notes').where({ id }).delete()
     if (deleted === 0) throw notFound(`Note ${id} is gone.`)
-    // Copies that have not begun are not wanted any more. One that is running, or that is missed where the server dies
+    // Trap, conflicting operations: copies that have not begun are not wanted any more. One that is running, or that is missed where the server dies
     // before this line, finds no note and ends quietly.
     const cancelled = await app.tasks.cancel({ tag: `note:${id}` })
     return await answer(request, reply, 200, { id, cancelled })

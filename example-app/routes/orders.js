@@ -16,7 +16,7 @@ export default async function orders (app) {
     if (known === undefined) throw notFound(`There is no customer ${customer}.`)
     const [order] = await app.knex('orders').insert({ customer_id: customer, amount }, ['id'])
     // Leaves after the response. Were the server to die in between, the order is kept and the next one mends the score.
-    // Under one key, ten orders at once wait as one task: while it is READY, it counts all of them.
+    // Trap, duplicate runs: under one key, ten orders at once wait as one task: while it is READY, it counts all of them.
     const work = recalculateScore.using({ tags: [`customer:${customer}`], uniqueKey: `customer:${customer}`, uniqueFor: 'ready' })
     const result = request.tasks.enqueue(work, customer)
     return await answer(request, reply, 201, { id: order.id, score: result.id })

@@ -4,7 +4,7 @@ import { FatalTaskError, task } from 'fastify-tasks'
 /**
  * Mail one page to one subscriber.
  *
- * Sending is at-least-once: a worker that dies after the SMTP server has taken the mail and before the delivery is
+ * Trap, duplicate runs: sending is at-least-once; a worker that dies after the SMTP server has taken the mail and before the delivery is
  * written sends it again, because no transaction spans a database and a mail server. Three things keep that rare and
  * harmless: a delivery that is written is never sent again; the delivery and the end of the task are written together;
  * and both sendings carry the same Message-ID, by which the receiver can tell.
@@ -33,6 +33,7 @@ export const mailPage = task('pages.mail', {
       messageId: `<page-${pageId}-subscriber-${subscriberId}@example.com>`
     })
   } catch (error) {
+    // Trap, unheard failures: what will not mend itself fails at once, with a reason that the page shows.
     throw isPermanent(error) ? new FatalTaskError(`The mail server refused ${mail.email}: ${replyOf(error)}`, { cause: error }) : error
   }
   return await context.transaction(async (trx) => {

@@ -2,9 +2,9 @@
 import { task } from 'fastify-tasks'
 
 /**
- * Copy a note. It is given the id and reads the text when it runs: by then the note may say something else, or be gone,
- * and then there is nothing to copy. The copy and the end of the task are one transaction: a task that runs twice
- * leaves one copy.
+ * Copy a note. Trap, stale data: it is given the id and reads the text when it runs: by then the note may say something else, or be gone,
+ * and then there is nothing to copy. Trap, duplicate runs: the copy and the end of the task are one
+ * transaction, so that a task that runs twice leaves one copy.
  */
 export const copyNote = task('notes.copy', { takesContext: true, retry: 3 }, async (context, /** @type {number} */ noteId) => {
   return await context.transaction(async (trx) => {

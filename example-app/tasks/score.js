@@ -2,7 +2,7 @@
 import { task } from 'fastify-tasks'
 
 /**
- * A customer's score: a point for every whole ten ordered. It is counted from all of the orders, not added to, so it
+ * Trap, duplicate runs. A customer's score: a point for every whole ten ordered. It is counted from all of the orders, not added to, so it
  * may run twice, late, or in any order, and the score is right.
  */
 export const recalculateScore = task('customers.score', { takesContext: true, retry: 3 }, async (context, /** @type {number} */ customerId) => {

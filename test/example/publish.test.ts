@@ -50,7 +50,7 @@ for (const database of databases) {
       t.equal(site.mailServer.repeated, 0)
     })
 
-    t.test('trap, silent failures: a refused address fails at once, is shown with its reason, and a retry sends it', async (t) => {
+    t.test('trap, unheard failures: a refused address fails at once, is shown with its reason, and a retry sends it', async (t) => {
       const site = await openSite(t, database, subscribers(4, 'full.example.com'))
       await site.post('/pages/1/publish')
       site.startWorker()
