@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly seconds: number
   /** Keep the ledgers; their folder is in the report. */
   readonly keep?: boolean
+  /** Go on until so many processes were killed, however long that takes. */
+  readonly kills?: number
 }
 
 export interface Report {
@@ -21,6 +23,8 @@ export interface Report {
   /** Sentences; empty where all is well. */
   readonly failures: string[]
   readonly blows: number
+  /** How long it was hurt. */
+  readonly tookMs: number
   readonly drainMs: number
   readonly folder: string
   /** What this host does not permit. */
@@ -33,7 +37,7 @@ const DRAIN_MS = 60_000
 const PATIENCE = 4 // times as long, until what must have happened has
 
 /** Run one scenario: hurt, heal, drain, stop, and judge. */
-export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false }: RunOptions): Promise<Report> {
+export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false, kills = 0 }: RunOptions): Promise<Report> {
   const site = database === 'sqlite' ? await openSqliteSite({ smallDisk: scenario.smallDisk ?? false }) : await openPostgresSite({ settings: { ...scenario.settings } })
   if (site === null) return notRun('this host does not let us mount a small disk')
   const leaseMs = scenario.leaseMs ?? LEASE_MS
@@ -44,8 +48,10 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
   }
   let world: World | null = null
   try {
-    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: 2, pauseMs: 50, clock })
-    const blows = await strike(world, scenario, seed, seconds)
+    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: scenario.workers ?? 2, pauseMs: 50, clock })
+    const begun = monotonic()
+    const blows = await strike(world, scenario, { seed, seconds, kills })
+    const tookMs = monotonic() - begun
     const { left, waitedMs } = await world.drain(DRAIN_MS)
     await world.stop()
     const [entries, rows, remains] = [await world.entries(), await site.rows(), await site.remains()]
@@ -58,7 +64,7 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
       ...scenario.must.filter((happening) => verdict.happened[happening] === 0).map((happening) => `vacuous: no ${happening}`),
       ...(scenario.mustNot ?? []).filter((happening) => verdict.happened[happening] > 0).map((happening) => `${verdict.happened[happening]} × ${happening}`)
     ]
-    return { verdict, failures, blows, drainMs: waitedMs, folder: world.folder, skipped: null }
+    return { verdict, failures, blows, tookMs, drainMs: waitedMs, folder: world.folder, skipped: null }
   } finally {
     await world?.close()
     if (!keep) await world?.forget()
@@ -67,12 +73,12 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
   }
 }
 
-async function strike (world: World, scenario: Scenario, seed: number, seconds: number): Promise<number> {
+async function strike (world: World, scenario: Scenario, { seed, seconds, kills }: { seed: number, seconds: number, kills: number }): Promise<number> {
   const random = randomFrom(seed)
   const end = monotonic() + seconds * 1_000
   const patience = end + seconds * PATIENCE * 1_000
   let blows = 0
-  while (monotonic() < end || (monotonic() < patience && await isVacuous(world, scenario))) {
+  while (kills > 0 ? world.kills < kills : monotonic() < end || (monotonic() < patience && await isVacuous(world, scenario))) {
     await sleep(scenario.restMs * (0.5 + random()))
     // Each kind at least once, in the order of the list; then by lot.
     const blow = scenario.blows[blows]?.[1] ?? draw(scenario, random)
@@ -85,7 +91,7 @@ async function strike (world: World, scenario: Scenario, seed: number, seconds: 
 }
 
 function notRun (why: string): Report {
-  return { verdict: check({ entries: [], rows: [], crashBudget: CRASH_BUDGET, resumeMs: 0, termMs: 0 }), failures: [], blows: 0, drainMs: 0, folder: '', skipped: why }
+  return { verdict: check({ entries: [], rows: [], crashBudget: CRASH_BUDGET, resumeMs: 0, termMs: 0 }), failures: [], blows: 0, tookMs: 0, drainMs: 0, folder: '', skipped: why }
 }
 
 /** On a slow machine faults take longer to bite. */
@@ -111,10 +117,10 @@ function failuresOf (faults: Faults): string[] {
 /** A report for people, one line a fact. */
 export function describe (name: string, report: Report): string {
   if (report.skipped !== null) return `${name}: not run: ${report.skipped}`
-  const { verdict: { happened, recoveries, sizes, faults }, failures, blows, drainMs } = report
+  const { verdict: { happened, recoveries, sizes, faults }, failures, blows, tookMs, drainMs } = report
   const at = (share: number): string => recoveries.length === 0 ? '–' : `${Math.round(recoveries[Math.min(recoveries.length - 1, Math.floor(recoveries.length * share))] as number)}`
   return [
-    `${name}: ${failures.length === 0 ? 'passed' : 'FAILED'}: ${blows} faults; ${sizes.asked} asked, ${sizes.accepted} accepted, ${sizes.rows} rows, ${sizes.starts} starts; drained in ${Math.round(drainMs)} ms`,
+    `${name}: ${failures.length === 0 ? 'passed' : 'FAILED'}: ${blows} faults in ${Math.round(tookMs / 1_000)} s; ${sizes.asked} asked, ${sizes.accepted} accepted, ${sizes.rows} rows, ${sizes.starts} starts; drained in ${Math.round(drainMs)} ms`,
     `  ${Object.entries(faults).map(([what, found]: [string, string[]]) => `${what} ${found.length}`).join(', ')}`,
     `  happened: ${Object.entries(happened).filter(([, count]) => count > 0).map(([what, count]) => `${what} ${count}`).join(', ')}`,
     // Where workers are killed faster than they boot, that is what is measured; recovery.ts is for the bound.

@@ -1,13 +1,15 @@
-// node --import=tsx test/faults/run.ts --database sqlite|postgres --seed N --seconds S [--scenario NAME] [--keep]
+// node --import=tsx test/faults/run.ts --database sqlite|postgres --seed N --seconds S [--scenario NAME] [--kills N] [--keep]
 import { parseArgs } from 'node:util'
+import { measureRecovery } from './recovery.ts'
 import { describe, runScenario } from './run-scenario.ts'
-import { EVERYTHING, SCENARIOS } from './scenarios.ts'
+import { EVERYTHING, LONG, SCENARIOS } from './scenarios.ts'
 
 const { values } = parseArgs({
   options: {
     database: { type: 'string', default: 'sqlite' },
     seed: { type: 'string', default: String(Date.now() % 1e9) },
     seconds: { type: 'string', default: '60' },
+    kills: { type: 'string' },
     scenario: { type: 'string', multiple: true },
     keep: { type: 'boolean', default: false }
   }
@@ -16,16 +18,27 @@ const { database, keep } = values
 if (database !== 'sqlite' && database !== 'postgres') throw new Error('--database must be sqlite or postgres')
 const seed = Number(values.seed)
 const seconds = Number(values.seconds)
+const kills = values.kills === undefined ? null : Number(values.kills)
 if (!Number.isSafeInteger(seed) || !(seconds > 0)) throw new Error('--seed must be a whole number and --seconds a positive one')
-const known = [...SCENARIOS.filter(({ databases }) => databases.includes(database)), EVERYTHING[database]]
-const unknown = (values.scenario ?? []).filter((name) => !known.some((scenario) => scenario.name === name))
-if (unknown.length > 0) throw new Error(`--scenario must be one of ${known.map(({ name }) => name).join(', ')}`)
-const chosen = known.filter(({ name }) => values.scenario?.includes(name) ?? true)
+if (kills !== null && !(Number.isSafeInteger(kills) && kills > 0)) throw new Error('--kills must be a whole number above 0')
+// Not of blows by lot, but one kill after the other: how long until what it cut off runs again.
+const RECOVERY = 'recovery'
+const usual = [...SCENARIOS, EVERYTHING[database]].filter(({ databases }) => databases.includes(database))
+const known = [...usual, ...LONG.filter(({ databases }) => databases.includes(database))]
+const names = [...known.map(({ name }) => name), RECOVERY]
+const unknown = (values.scenario ?? []).filter((name) => !names.includes(name))
+if (unknown.length > 0) throw new Error(`--scenario must be one of ${names.join(', ')}`)
+const chosen = values.scenario === undefined ? usual : known.filter(({ name }) => values.scenario?.includes(name))
 
-console.log(`seed ${seed}, ${seconds} s for each of ${chosen.map(({ name }) => name).join(', ')} on ${database}`)
+if (chosen.length > 0) console.log(`seed ${seed}, ${kills === null ? `${seconds} s` : `${kills} kills`} for each of ${chosen.map(({ name }) => name).join(', ')} on ${database}`)
 for (const scenario of chosen) {
-  const report = await runScenario(scenario, { database, seed, seconds, keep })
+  const report = await runScenario(scenario, { database, seed, seconds, keep, ...(kills !== null && { kills }) })
   console.log(describe(`${scenario.name} on ${database}`, report))
   if (keep) console.log(`  ledgers in ${report.folder}`)
   if (report.failures.length > 0) process.exitCode = 1
+}
+if (values.scenario?.includes(RECOVERY) === true) {
+  const { text, late } = await measureRecovery({ database, seed, kills: kills ?? 30 })
+  console.log(text)
+  if (late > 0) process.exitCode = 1
 }

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly mustNot?: readonly Happening[]
   readonly leaseMs?: number
   readonly graceMs?: number
+  /** Supervisors, 2 unless said otherwise. */
+  readonly workers?: number
   /** Dates are wrong by hours, and jump. */
   readonly clocks?: boolean
   /** Defaults of the database's sessions (PostgreSQL). */
@@ -119,6 +121,18 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'restarts', databases: ['postgres'], blows: SERVER, restMs: 900, must: ['restart', 'second start'] },
   { name: 'sessions', databases: ['postgres'], blows: SESSIONS, restMs: 500, must: ['session ended', 'lock'], settings: { default_transaction_isolation: 'serializable', statement_timeout: '2s', lock_timeout: '300ms', idle_in_transaction_session_timeout: '1s' } },
   { name: 'disk', databases: ['sqlite'], blows: [[3, fillDisk], [1, killChild]], restMs: 900, smallDisk: true, must: ['disk full', 'enqueue refused'] }
+]
+
+const killAnybody: Blow = async (world, random) => {
+  const groups = await Promise.all([0, 1, 2].map(async (index) => await world.pids('worker', index)))
+  const [workers, supervisors] = [groups.flatMap((group) => group.slice(1)), groups.flatMap((group) => group.slice(0, 1))]
+  const draw = random()
+  world.kill(draw < 0.8 ? pick(workers, random) : draw < 0.9 ? pick(supervisors, random) : await world.pids('enqueuer'))
+}
+
+/** For hours, and only where they are named. */
+export const LONG: readonly Scenario[] = [
+  { name: 'kills', databases: BOTH, blows: [[1, killAnybody]], restMs: 600, workers: 3, must: ['kill', 'death charged', 'second start'], mustNot: ['enqueue refused'] }
 ]
 
 /** All of it at once, for the long run. */

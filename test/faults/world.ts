@@ -50,6 +50,7 @@ export class World {
   #draining = false
   /** Nobody is replaced. */
   #closing = false
+  #kills = 0
 
   private constructor (site: Site, settings: WorldSettings, folder: string) {
     this.site = site
@@ -76,6 +77,11 @@ export class World {
 
   get ledgers (): string {
     return join(this.folder, 'ledgers')
+  }
+
+  /** Processes that were killed so far. */
+  get kills (): number {
+    return this.#kills
   }
 
   /** What went wrong with the processes themselves. */
@@ -121,7 +127,11 @@ export class World {
 
   /** SIGKILL, and the moment of it. */
   kill (pids: readonly number[]): void {
-    for (const pid of pids) if (signal(pid, 'SIGKILL')) this.note('kill', { of: pid })
+    for (const pid of pids) {
+      if (!signal(pid, 'SIGKILL')) continue
+      this.#kills += 1
+      this.note('kill', { of: pid })
+    }
   }
 
   /** Stop processes for a while, as a suspended machine would. */

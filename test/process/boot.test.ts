@@ -6,14 +6,17 @@ import t from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
-t.test('an app that does not boot is not started again: the error is printed and the exit code is 1', async (t) => {
+// Each has processes and a database of its own, and mostly waits.
+t.jobs = 4
+
+t.test('an app that does not boot is not started again: the error is printed and the exit code is 1', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const process = worker([], {}, 'broken.js')
   t.match(await process.exit(), { code: 1 })
   t.equal(process.stderr.filter((line) => line.includes('Error: the app is broken')).length, 1)
 })
 
-t.test('a worker process that is killed before it is ready is started again', async (t) => {
+t.test('a worker process that is killed before it is ready is started again', { buffered: true }, async (t) => {
   const { worker, app } = await setting(t)
   const result = await app.tasks.enqueue('quick')
   const process = worker(['--batch'], {}, 'killed-once.js')
@@ -22,37 +25,35 @@ t.test('a worker process that is killed before it is ready is started again', as
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
-t.test('an app that kills its process whenever it boots is given up', async (t) => {
+t.test('an app that kills its process whenever it boots is given up', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   t.match(await worker([], { EVERY_TIME: '1' }, 'killed-once.js').exit({ timeout: 30_000 }), { code: 1 })
 })
 
-t.test('flags that are wrong are named, and the exit code is 2', async (t) => {
+t.test('flags that are wrong are named, and the exit code is 2', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
-  for (const [args, named] of [
+  await Promise.all(([
+    [[], 'TASKS_WORKER_INTERVAL is not valid', { TASKS_WORKER_INTERVAL: 'often' }],
     [['--concurrency', '0'], '--concurrency is not valid'],
     [['--colour'], '--colour is not valid'],
     [['--lease', 'soon'], '--lease is not valid'],
     [['--lease', '2s', '--max-block', '2s'], '--max-block is not valid'],
     [['now'], 'now is not valid']
-  ] as const) {
-    const process = worker(args)
-    t.match(await process.exit(), { code: 2 }, args.join(' '))
+  ] as ReadonlyArray<[string[], string, NodeJS.ProcessEnv?]>).map(async ([args, named, env]) => {
+    const process = worker(args, env)
+    t.match(await process.exit({ timeout: 30_000 }), { code: 2 }, args.join(' '))
     t.ok(process.stderr.some((line) => line.includes(named)), named)
-  }
-  const process = worker([], { TASKS_WORKER_INTERVAL: 'often' })
-  t.match(await process.exit(), { code: 2 })
-  t.ok(process.stderr.some((line) => line.includes('TASKS_WORKER_INTERVAL is not valid')))
+  }))
 })
 
-t.test('--help prints the flags and starts nothing', async (t) => {
+t.test('--help prints the flags and starts nothing', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const process = worker(['--help'])
   t.match(await process.exit(), { code: 0 })
   t.ok(process.stdout.some((line) => line.includes('--shutdown-grace TIME')))
 })
 
-t.test('a worker waits for a database that is away at the start, and says so', async (t) => {
+t.test('a worker waits for a database that is away at the start, and says so', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const folder = join(await mkdtemp(join(tmpdir(), 'fastify-tasks-late-')), 'later')
   t.teardown(async () => { await rm(join(folder, '..'), { recursive: true, force: true }) })
@@ -62,7 +63,7 @@ t.test('a worker waits for a database that is away at the start, and says so', a
   await process.line('worker ready')
 })
 
-t.test('several processes share the work, and one that is killed is replaced', async (t) => {
+t.test('several processes share the work, and one that is killed is replaced', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
   const process = worker(['--processes', '2', '--concurrency', '1', '--worker-id', 'mail'])
   const results = await Promise.all([1, 2].map(async () => await app.tasks.enqueue('slow', 60_000)))
@@ -70,7 +71,7 @@ t.test('several processes share the work, and one that is killed is replaced', a
     const pids = await Promise.all(results.map(async ({ id }) => (await runs(id))[0]))
     assert.ok(pids.every((pid) => pid !== undefined), 'not yet')
     return pids as number[]
-  })
+  }, { timeout: 30_000 })
   t.not(pids[0], pids[1])
   t.not(pids[0], process.pid, 'the supervisor runs nothing itself')
   t.match((await app.tasks.stats()).workers.map(({ id }) => id), [/^mail-/, /^mail-/])
