@@ -172,7 +172,7 @@ export class Runner {
       claim: entry.claim,
       ending,
       written: (finished) => {
-        if (ending === null) void this.#tellStored(row) // handed back: it may have been cancelled meanwhile
+        if (ending === null) void this.#tellStored(row, undefined, true) // handed back: it may have been cancelled meanwhile
         else this.#tell(fields, ending, outcome, finished as FinishedRow)
       }
     })
@@ -194,11 +194,13 @@ export class Runner {
   }
 
   /** Tell of an ending that the store has made of its own, or inside the task's transaction. */
-  async #tellStored (row: ClaimedRow, durationMs?: number): Promise<void> {
+  async #tellStored (row: ClaimedRow, durationMs?: number, returned = false): Promise<void> {
     const { host: { events, log }, backend } = this.#settings
     try {
       const stored = events.wants('onFinished') || events.wants('onFinished', 'CANCELLED') ? await backend.store.get(row.id) : null
       if (stored === null || !isFinishedStatus(stored.status)) return
+      // Handing it back has cancelled it, or left it READY: then another may have ended it by now, and tells.
+      if (returned && (stored.status !== 'CANCELLED' || stored.attempts >= row.attempts)) return
       events.emit('onFinished', backend.resultOf(await backend.decodeRow(stored)), { durationMs })
     } catch (error) {
       log.warn({ err: error, id: row.id }, 'a task has ended, but its result could not be read for onFinished')
@@ -224,7 +226,7 @@ export class Runner {
       ending: null,
       written: () => {
         this.#settings.onReturned()
-        if (cancelled) void this.#tellStored(row)
+        if (cancelled) void this.#tellStored(row, undefined, true)
       }
     })
   }

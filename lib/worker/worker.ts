@@ -351,6 +351,7 @@ export class Worker {
     for (const session of this.#sessions) {
       // What was lost and is written off is done with.
       if (!session.lost || !session.reporter.idle || [...this.#slots.runs].some((run) => run.session === session)) continue
+      await session.deregister() // nothing of it is left here, and its lease may not have run out yet
       this.#sessions.delete(session)
       this.#role.onDeregistered(session.id)
     }

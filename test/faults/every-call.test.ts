@@ -18,49 +18,60 @@ const CALLS_MAX = 6
 const QUICK = 12
 const RENEWALS = 3
 
-const running = new Set<string>()
-let overlapped = 0
-
-async function alone (id: string, body: () => Promise<unknown>): Promise<unknown> {
-  if (running.has(id)) overlapped += 1
-  running.add(id)
-  try {
-    return await body()
-  } finally {
-    running.delete(id)
-  }
-}
-
-const quick = task('quick', { takesContext: true }, async ({ taskResult: { id } }) => await alone(id, async () => await sleep(3, id))) // long enough to be marked one by one
-const flaky = task('flaky', { takesContext: true, retry: { limit: 1, delay: 0 } }, async ({ taskResult: { id }, attempt }) => await alone(id, async () => {
-  if (attempt === 1) throw new Error('the first time')
-  return id
-}))
-const long = task('long', { takesContext: true }, async ({ taskResult: { id }, signal, progress }) => await alone(id, async () => {
-  await progress('begun').catch(() => {})
-  await sleep(60_000, undefined, { signal })
-}))
-let holding = true
-const held = task('held', { takesContext: true }, async ({ taskResult: { id }, signal }) => await alone(id, async () => {
-  if (holding) await sleep(60_000, undefined, { signal })
-  return id
-}))
+t.jobs = 6 // each life has an app of its own, and mostly waits
 
 type App = Awaited<ReturnType<typeof open>>
 
-async function open (): Promise<{ app: ReturnType<typeof Fastify>, faulty: FaultyStore }> {
+async function open (): Promise<{ app: ReturnType<typeof Fastify>, faulty: FaultyStore, tasks: ReturnType<typeof tasksOf>, state: State }> {
   const app = Fastify()
-  await app.register(fastifyTasks, { tasks: [quick, flaky, long, held], env: false, backends: { default: { backend: 'database', url: 'sqlite::memory:' } } })
+  const state: State = { running: new Set(), overlapped: 0, holding: true }
+  const tasks = tasksOf(state)
+  await app.register(fastifyTasks, { tasks: Object.values(tasks), env: false, backends: { default: { backend: 'database', url: 'sqlite::memory:' } } })
   await app.ready()
   const backend = app.tasks.backend() as unknown as { store: Parameters<typeof faultyStore>[0] }
   const faulty = faultyStore(backend.store, { slowMs: 30 })
   Object.defineProperty(backend, 'store', { value: faulty.store })
-  return { app, faulty }
+  return { app, faulty, tasks, state }
+}
+
+interface State {
+  readonly running: Set<string>
+  overlapped: number
+  /** The last task runs until it is aborted. */
+  holding: boolean
+}
+
+function tasksOf (state: State) {
+  const alone = async (id: string, body: () => Promise<unknown>): Promise<unknown> => {
+    if (state.running.has(id)) state.overlapped += 1
+    state.running.add(id)
+    try {
+      return await body()
+    } finally {
+      state.running.delete(id)
+    }
+  }
+  return {
+    quick: task('quick', { takesContext: true }, async ({ taskResult: { id } }) => await alone(id, async () => await sleep(3, id))), // long enough to be marked one by one
+    flaky: task('flaky', { takesContext: true, retry: { limit: 1, delay: 0 } }, async ({ taskResult: { id }, attempt }) => await alone(id, async () => {
+      if (attempt === 1) throw new Error('the first time')
+      return id
+    })),
+    long: task('long', { takesContext: true }, async ({ taskResult: { id }, signal, progress }) => await alone(id, async () => {
+      await progress('begun').catch(() => {})
+      await sleep(60_000, undefined, { signal })
+    })),
+    held: task('held', { takesContext: true }, async ({ taskResult: { id }, signal }) => await alone(id, async () => {
+      if (state.holding) await sleep(60_000, undefined, { signal })
+      return id
+    }))
+  }
 }
 
 /** A worker that runs everything there is, is told of a cancellation and stopped in the middle; and another that ends the rest. */
-async function life ({ app, faulty }: App, renewals: number): Promise<void> {
-  holding = true
+async function life ({ app, faulty, tasks: { quick, flaky, long, held }, state }: App, renewals: number): Promise<void> {
+  const { running } = state
+  state.holding = true
   const results = [...await quick.enqueueMany(Array.from({ length: QUICK }, () => [])), await flaky.enqueue()]
   const cancelled = await long.enqueue()
   const stopped = await held.enqueue()
@@ -73,14 +84,14 @@ async function life ({ app, faulty }: App, renewals: number): Promise<void> {
   await eventually(() => { assert.ok((faulty.calls.get('renew') ?? 0) >= renewals, 'renewed') }, { interval: 5 })
   await first.stop()
   await ended
-  holding = false
+  state.holding = false
   await createWorker(app, { ...options, batch: true }).run()
   for (const result of [...results, cancelled, stopped]) await result.refresh()
   for (const result of results.slice(0, QUICK)) same(result, { status: 'SUCCESSFUL', attempts: 1, errors: 0 })
   same(results[QUICK] as TaskResult, { status: 'SUCCESSFUL', attempts: 2, errors: 1 })
   same(stopped, { status: 'SUCCESSFUL', attempts: 1, errors: 0 })
   same(cancelled, { status: 'CANCELLED', attempts: 1, errors: cancelled.errors.length })
-  assert.equal(overlapped, 0, 'no two attempts of one task at a time')
+  assert.equal(state.overlapped, 0, 'no two attempts of one task at a time')
 }
 
 function same ({ id, taskName, status, attempts, errors }: TaskResult, expected: { status: string, attempts: number, errors: number }): void {
@@ -89,7 +100,7 @@ function same ({ id, taskName, status, attempts, errors }: TaskResult, expected:
 
 for (const verb of VERBS) {
   for (const fault of FAULTS) {
-    t.test(`a worker lives on when a ${verb} ${wordsOf(fault)}, whichever it is`, { timeout: 120_000 }, async (t) => {
+    t.test(`a worker lives on when a ${verb} ${wordsOf(fault)}, whichever it is`, { timeout: 120_000, buffered: true }, async (t) => {
       const opened = await open()
       t.teardown(async () => { await opened.app.close() })
       let call = 1

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { task } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
+import { faultyStore } from 'fastify-tasks/testing'
 import { databases } from '../support/databases.ts'
 import { eventually } from '../support/eventually.ts'
 import { gate, setting } from './setting.ts'
@@ -50,6 +51,37 @@ for (const database of databases) {
       t.match(await store.get(first.id), { status: 'READY', attempts: 0, errors: [] })
       t.match(await store.get(second.id), { status: 'SUCCESSFUL', attempts: 1 })
       t.same((await store.stats('default')).workers, [])
+    })
+
+    t.test('the end of a task that was handed back is told once, by whoever brought it about', async (t) => {
+      const started = gate()
+      let first = true
+      const held = task('held', { takesContext: true }, async ({ signal }) => {
+        if (!first) return 'done'
+        first = false
+        started.open()
+        await sleep(60_000, undefined, { signal })
+      })
+      const { app, backend, start, drain } = await setting(t, database, [held])
+      const { store } = backend
+      const faulty = faultyStore(store, { slowMs: 1_000 })
+      Object.defineProperty(backend, 'store', { value: faulty.store, configurable: true })
+      faulty.arm('release', 1, 'slow') // it takes effect, and is answered when another has run the task
+      const told: string[] = []
+      app.tasks.addHook('onFinished', async ({ id }) => { told.push(id) })
+      const result = await app.tasks.enqueue(held)
+      const { worker, ended } = start({ shutdownGrace: 0 })
+      await started.opened
+      const stopped = worker.stop()
+      await eventually(async () => { assert.equal((await store.get(result.id))?.status, 'READY') })
+      Object.defineProperty(backend, 'store', { value: store })
+      await drain()
+      await result.refresh()
+      t.equal(result.status, 'SUCCESSFUL')
+      await stopped
+      await ended
+      await sleep(50) // for what is told after the answer
+      t.same(told, [result.id])
     })
 
     t.test('a worker claims nothing more while an attempt ignores its signal, and goes on when it has settled', async (t) => {

@@ -1,3 +1,0 @@
-import { smoke } from './smoke.ts'
-
-smoke('postgres', [['network', 1, 7]])

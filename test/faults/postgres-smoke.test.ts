@@ -1,0 +1,3 @@
+import { smoke } from './smoke.ts'
+
+smoke('postgres', [['network', 1, 6], ['restarts', 2, 5], ['sessions', 3, 6]])

@@ -1,3 +1,0 @@
-import { smoke } from './smoke.ts'
-
-smoke('postgres', [['stops', 4, 6]])

@@ -1,3 +1,0 @@
-import { smoke } from './smoke.ts'
-
-smoke('sqlite', [['deaths', 1, 6]])
