@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
 // Each has processes and a database of its own, and mostly waits.
-t.jobs = 4
+t.jobs = 3
 
 t.test('what a killed worker ran is run by another within lease, sweep and poll, and the death is charged', { buffered: true }, async (t) => {
   const { app, worker, runs, ledger } = await setting(t)

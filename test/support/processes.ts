@@ -61,9 +61,9 @@ export function startProcess (t: { after: (fn: () => Promise<void>) => void }, s
     stdout: record.stdout,
     stderr: record.stderr,
     write: (text) => { child.stdin.write(text) },
-    line: async (pattern, { timeout = 15_000 } = {}) => await record.line(pattern, timeout, exited),
+    line: async (pattern, { timeout = 45_000 } = {}) => await record.line(pattern, timeout, exited),
     signal: (signal) => { child.kill(signal) },
-    exit: async ({ timeout = 15_000 } = {}) => {
+    exit: async ({ timeout = 45_000 } = {}) => {
       try {
         return await within(timeout, `the exit of ${script}`, exited)
       } catch (error) {
