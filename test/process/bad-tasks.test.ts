@@ -3,7 +3,7 @@ import t from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
-t.jobs = 3
+t.jobs = 2
 
 t.test('whatever a task throws, leaves behind or tears down is its own, and its neighbours end in the same process', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)

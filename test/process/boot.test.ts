@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
 // Each has processes and a database of its own, and mostly waits.
-t.jobs = 3
+t.jobs = 2
 
 t.test('an app that does not boot is not started again: the error is printed and the exit code is 1', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })

@@ -6,7 +6,7 @@ import { databases } from '../support/databases.ts'
 import { setting } from './setting.ts'
 
 // Each has processes and a database of its own, and mostly waits.
-t.jobs = 3
+t.jobs = 2
 
 let bootMs = 800 // what a worker takes to boot, by what was seen
 

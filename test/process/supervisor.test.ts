@@ -4,7 +4,7 @@ import t from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
-t.jobs = 3
+t.jobs = 2
 
 function isAlive (pid: number): boolean {
   try {
