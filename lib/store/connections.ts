@@ -7,6 +7,7 @@ import { postgres } from './dialects/postgres.js'
 import { sqlite } from './dialects/sqlite.js'
 import type { Dialect } from './dialects/dialect.js'
 import { FileMoved } from './faults.js'
+import { wireOf, type Wire } from './wire.js'
 import { WriterQueue, writerQueueOf } from './writer-queue.js'
 import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
 import { CALL_TIMEOUT_MS, SQLITE_BUSY_TIMEOUT_MS } from '../core/limits.js'
@@ -24,6 +25,8 @@ export interface Connections {
   readonly dialect: Dialect
   readonly writer: Knex
   readonly reader: Knex
+  /** How statements go over connections of our own; null for a Knex instance of the app's, whose listeners are to see them. */
+  wireOf (knex: Knex): Wire | null
   /** The SQLite file; null for memory and for PostgreSQL. */
   readonly file: string | null
   /** True where no statement can be sent while a transaction is open on this store. */
@@ -85,6 +88,7 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
   const callTimeoutMs = timeoutOf(config)
   const onFile = file !== undefined && file !== MEMORY
   const reader = onFile && client !== undefined ? openSqlite(client, file, callTimeoutMs) : writer
+  const wire = wireOf(dialect.name === 'postgres' ? 'pg' : client === 'better-sqlite3' ? client : 'sqlite3')
   const queue = !dialect.singleWriter ? null : onFile ? writerQueueOf(file) : new WriterQueue()
   let closed = false
   const settings = owned ? writer.client.connectionSettings as { options?: string } : {}
@@ -94,6 +98,7 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
     dialect,
     writer,
     reader,
+    wireOf: (knex) => knex === writer && !owned ? null : wire,
     file: onFile ? file : null,
     single: dialect.singleWriter || writer.client.pool?.max === 1,
     get closed () { return closed },

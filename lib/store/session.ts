@@ -8,6 +8,7 @@ import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
 import type { Clock } from '../core/clock.js'
 import { breaksUniqueness, describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
+import { ownTransaction } from './own-transaction.js'
 import { Pooled, type PooledConnection } from './pooled.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { CALL_RETRY_MS } from '../core/limits.js'
@@ -125,7 +126,10 @@ export class Session {
 
   /** Several statements, the first of which writes, in a short transaction. Run again as a whole after a passing fault. */
   async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
-    return await this.transaction(what, async (trx) => await fn(this.inside(trx)))
+    const { inTurn, writer, wireOf } = this.#connections
+    const wire = wireOf(writer)
+    if (wire === null) return await this.transaction(what, async (trx) => await fn(this.inside(trx)))
+    return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#withConnection(deadline, writer, async (connection) => await ownTransaction(wire, this.dialect, connection, fn))))
   }
 
   /** The same, with the transaction itself and a time for the whole of it. */
@@ -232,10 +236,22 @@ export class Session {
 
   async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
     const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
-    const query = knex.raw(sql, bindings as Knex.RawBinding[]).options(options === undefined ? named : { ...named, ...options })
+    const all = options === undefined ? named : { ...named, ...options }
+    const wire = this.#connections.wireOf(knex)
+    return await this.#withConnection(deadline, knex, async (connection) => wire === null
+      ? await knex.raw(sql, bindings as Knex.RawBinding[]).options(all).connection(connection)
+      : await wire.send(connection, sql, bindings, all))
+  }
+
+  async #withConnection<T> (deadline: Deadline, knex: Knex, work: (connection: PooledConnection) => Promise<T>): Promise<T> {
+    if (!this.dialect.singleWriter) return await this.#pooled.use(deadline, work)
     // SQLite has no socket: its waits end by busy_timeout.
-    if (this.dialect.singleWriter) return await query
-    return await this.#pooled.use(deadline, async (connection) => await query.connection(connection))
+    const connection = await knex.client.acquireConnection() as PooledConnection
+    try {
+      return await work(connection)
+    } finally {
+      await knex.client.releaseConnection(connection)
+    }
   }
 
   /** The name to prepare a statement under: parsed and planned once a connection. */
