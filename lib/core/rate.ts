@@ -22,7 +22,8 @@ export function parseRateLog (text: string | null | undefined): RateLog {
 /** How many may start now, and in how many milliseconds the next may, where none may now. */
 export function freeOf (log: RateLog, now: number, { max, every: asked }: RateRule): { free: number, nextIn: number } {
   const every = lengthOf(asked)
-  const within = log.starts.filter(([at]) => at > now - every)
+  // What lies further ahead than one time is of a clock that was set back since: it would hold the rate back until then.
+  const within = log.starts.filter(([at]) => at > now - every && at <= now + every)
   let excess = within.reduce((sum, [, count]) => sum + count, 0) - max
   if (excess < 0) return { free: -excess, nextIn: 0 }
   for (const [at, count] of within) {
@@ -41,7 +42,7 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
   const width = span / RATE_STAMPS_MAX
   const starts: Array<[number, number]> = []
   for (const [at, number] of [...log.starts, [now, count] as const]) {
-    if (at <= now - span) continue
+    if (at <= now - span || at > now + span) continue
     const last = starts.at(-1)
     const bucket = Math.floor(at / width)
     if (last !== undefined && Math.floor(last[0] / width) === bucket) starts[starts.length - 1] = [at, last[1] + number]

@@ -97,6 +97,22 @@ export const insertChapter: Chapter = (test) => {
     await bench.insert({ queue: 'small', maxReady: 2 })
   })
 
+  test('a queue never holds more READY rows than it may, however many are stored at once', async (bench) => {
+    const stores = [bench.store, await bench.connect(), await bench.connect()]
+    const inserts = Array.from({ length: 24 }, (_, index) => stores[index % stores.length]!.insert(Array.from({ length: 1 + index % 2 }, () => newRow({ queue: 'small', maxReady: 7 }))))
+    const settled = await Promise.allSettled(inserts)
+    const stored = settled.flatMap((one) => one.status === 'fulfilled' ? one.value : [])
+    assert.equal(stored.length, 7)
+    for (const one of settled) if (one.status === 'rejected') assert.equal(one.reason.code, 'FST_TASKS_QUEUE_FULL')
+    assert.equal((await bench.store.stats(BACKEND)).queues['small']?.ready, 7)
+  })
+
+  test('rows that were stored before are not refused by a queue that is full of them', async (bench) => {
+    const row = newRow({ queue: 'small', maxReady: 1 })
+    await bench.store.insert([row])
+    assert.equal((await bench.store.insert([row]))[0]?.row.id, row.id)
+  })
+
   hostile(test)
 }
 

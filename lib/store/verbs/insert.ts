@@ -3,9 +3,9 @@ import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { breaksUniqueness } from '../faults.js'
 import { columnsOf, toRow } from '../row.js'
-import { QUEUE_FULL } from '../../core/errors.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
+import { boundsOf, lockQueues, refuseFull } from './insert-room.js'
 import { areAlike, insertAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
 
@@ -14,13 +14,18 @@ import { insertUnique } from './insert-unique.js'
  * else's transaction, and two callers that wait for each other's in another order would deadlock.
  */
 export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<InsertedRow[]> {
-  await refuseFull(session, rows, transaction)
+  const bounds = boundsOf(rows)
   const keyed = rows.filter(({ unique }) => unique !== null)
   const plain = keyed.length === 0 ? rows : rows.filter(({ unique }) => unique === null)
   // What was asked for together is stored together, in one transaction where one statement does not carry it.
-  const together = keyed.length > 1 || (keyed.length > 0 && plain.length > 0) || plain.length > INSERT_ROWS_MAX
+  const together = bounds.length > 0 || keyed.length > 1 || (keyed.length > 0 && plain.length > 0) || plain.length > INSERT_ROWS_MAX
   const store = async (run: Run | null, stored: boolean): Promise<InsertedRow[]> => {
     const inserted: InsertedRow[] = []
+    if (run !== null && bounds.length > 0) {
+      // In a transaction of somebody else's nobody is kept waiting: how long it goes on is not known.
+      if (transaction === null) await lockQueues(session, run, bounds)
+      await refuseFull(session, run, bounds)
+    }
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
       const part = plain.length <= INSERT_ROWS_MAX ? plain : plain.slice(start, start + INSERT_ROWS_MAX)
       for (const row of await insertPlain(session, part, run, stored)) inserted.push({ row, isDuplicate: false })
@@ -94,28 +99,6 @@ function matched (rows: readonly NewRow[], decided: ReadonlyArray<Record<string,
   if (rows.every((row, index) => decided[index]?.['id'] === row.id)) return rows.map((row, index) => newlyStored(row, decided[index] as Record<string, unknown>))
   const byId = new Map(decided.map((record) => [record['id'], record]))
   return rows.map((row) => newlyStored(row, byId.get(row.id) as Record<string, unknown>))
-}
-
-/** @throws FST_TASKS_QUEUE_FULL */
-async function refuseFull (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<void> {
-  const limited = new Map<string, { backend: string, queue: string, max: number, coming: number }>()
-  for (const { backend, queue, maxReady: max } of rows) {
-    if (max === null) continue
-    const entry = limited.get(queue) ?? { backend, queue, max, coming: 0 }
-    entry.coming += 1
-    limited.set(queue, entry)
-  }
-  for (const { backend, queue, max, coming } of limited.values()) {
-    // Never counts further than the limit: the index is read, at most `max` entries of it.
-    const { results } = session.tables
-    const sql = `SELECT (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS free)
-      + (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND parked = 'limit' AND queue = ? LIMIT ?) AS limited) AS ready`
-    const bindings = [backend, queue, max, backend, queue, max]
-    const [record] = transaction === null
-      ? (await session.write('count ready tasks', sql, bindings)).rows
-      : await session.within('count ready tasks', transaction, async (run) => await run(sql, bindings))
-    if (Number(record?.['ready']) + coming > max) throw new QUEUE_FULL(queue, max)
-  }
 }
 
 function byKey (a: NewRow, b: NewRow): number {
