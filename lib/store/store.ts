@@ -332,7 +332,7 @@ export interface LaneHead {
 export interface Lanes {
   readonly lanes: LaneHead[]
   readonly now: number
-  /** There are rows that have limits. */
+  /** There are READY rows that have limits, quarantined ones where these were asked for. */
   readonly limited?: boolean
 }
 

@@ -8,6 +8,7 @@ export interface QuarantineSettings {
   /** Null for all. */
   readonly queueName: readonly string[] | null
   readonly excludeQueues: readonly string[]
+  readonly tasks: () => readonly string[]
   readonly role: WorkerRole
   readonly log: FastifyBaseLogger
   /** Look for rows anew: the kind that is taken has changed. */
@@ -45,8 +46,7 @@ export class Quarantine {
   async look (): Promise<boolean> {
     const { store, backend, role, log, wake } = this.#settings
     if (role.quarantined || this.#wanted) return this.#wanted
-    const { lanes, now } = await store.lanes({ backend, quarantined: true })
-    if (!lanes.some(({ queue, due }) => due <= now && this.#takes(queue))) return false
+    if (!await this.#isNeeded()) return false
     if (role.supervised) {
       role.onQuarantine()
       return false
@@ -57,6 +57,15 @@ export class Quarantine {
     this.#wanted = true
     wake()
     return true
+  }
+
+  async #isNeeded (): Promise<boolean> {
+    const { store, backend, tasks } = this.#settings
+    const { lanes, now, limited = false } = await store.lanes({ backend, quarantined: true })
+    if (lanes.some(({ queue, due }) => due <= now && this.#takes(queue))) return true
+    if (!limited) return false
+    const { heads } = await store.limitedHeads({ backend, tasks: tasks(), quarantined: true, after: null })
+    return heads.some(({ queue, full }) => !full && this.#takes(queue))
   }
 
   /** A process of its own for a queue that this worker leaves alone would find nothing to do. */

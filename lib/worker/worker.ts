@@ -87,7 +87,7 @@ export class Worker {
     const pace = new Pace(options.concurrency)
     const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
     this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage, onStart: ({ session, claim, place }) => { role.onStart(session.id, claim.number, place + 1) } })
-    this.#quarantine = new Quarantine({ ...options, store, backend: alias, role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
+    this.#quarantine = new Quarantine({ ...options, store, backend: alias, tasks: () => host.registry.names(), role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
     this.#claimer = new Claimer({
       ...options,
       store,

@@ -133,7 +133,12 @@ export const limitedChapter: Chapter = (test) => {
     }
     const worker = await bench.worker()
     assert.deepEqual(await claimed(worker), [])
+    const limited = async (quarantined: boolean): Promise<unknown> => (await bench.store.lanes({ backend: BACKEND, quarantined })).limited
+    assert.deepEqual([await limited(true), await limited(false)], [true, true])
+    const plain = await bench.insertOne()
+    assert.deepEqual(ids(await worker.claim()), [plain.id])
     assert.deepEqual(ids((await worker.claimLimited({ quarantined: true })).rows), [first.id])
+    assert.equal(await limited(true), false, 'rows with limits that are not quarantined do not count')
   })
 
   test('no key is ever held by more than its limit, however many claim at once', async (bench) => {

@@ -37,7 +37,8 @@ function indexes ({ results, tags, index }: Tables): string[] {
     // Rows of scope 'ready' that were put back READY: verbs/unique-key.ts asks for them in the same words.
     `CREATE INDEX ${index('results_unique_again')} ON ${results} (backend, task, unique_key) WHERE unique_ready AND unique_held IS NULL AND (claimable OR parked IS NOT NULL)`,
     // Rows that a limit holds back, and those that hold a concurrency key: apart, so that no other row pays for them.
-    `CREATE INDEX ${index('results_limited')} ON ${results} (backend, waiting, priority DESC, due, seq) WHERE waiting IS NOT NULL`,
+    `CREATE INDEX ${index('results_limited')} ON ${results} (backend, waiting, priority DESC, due, seq) WHERE waiting IS NOT NULL AND NOT quarantined`,
+    `CREATE INDEX ${index('results_limited_quarantine')} ON ${results} (backend, waiting, priority DESC, due, seq) WHERE waiting IS NOT NULL AND quarantined`,
     `CREATE INDEX ${index('results_holds')} ON ${results} (backend, concurrency_key) WHERE holds`,
     `CREATE INDEX ${index('tags_id')} ON ${tags} (id)`
   ]

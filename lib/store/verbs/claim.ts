@@ -4,7 +4,7 @@ import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
 import { claimInTurn } from './claim-in-turn.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
-import { laneCtes, lanes as lanesOf } from './lanes.js'
+import { laneCtes, lanes as lanesOf, limitedScope } from './lanes.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
@@ -121,8 +121,8 @@ function laneValues (lanes: readonly Lane[]): unknown[][] {
 }
 
 // One index look-up, asked once a statement.
-export function noneLimited (tables: Tables, { unlessLimited }: ClaimRequest): string {
-  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 FROM ${tables.results} l WHERE l.backend = ? AND l.parked = 'limit')` : ''
+export function noneLimited (tables: Tables, { unlessLimited, quarantined = false }: ClaimRequest): string {
+  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 ${limitedScope(tables, quarantined)})` : ''
 }
 
 export function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {

@@ -1,5 +1,6 @@
 import type { Lanes } from '../store.js'
 import type { Session } from '../session.js'
+import type { Tables } from '../tables.js'
 
 /**
  * The lanes that hold claimable rows, and when the first of each is due. An index skip scan: the cost is a few index
@@ -13,7 +14,7 @@ export async function lanes (session: Session, backend: string, quarantined: boo
     WITH RECURSIVE ${ctes}
     SELECT n.at AS now, n.limited, l.queue, l.priority,
       (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due
-    FROM (SELECT ${dialect.now} AS at, EXISTS (SELECT 1 FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit') AS limited) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
+    FROM (SELECT ${dialect.now} AS at, EXISTS (SELECT 1 ${limitedScope(tables, quarantined)}) AS limited) AS n LEFT JOIN lane l ON l.priority IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`,
   [...bindings, backend, backend, backend], { plan: 'once' })
   const heads = records.filter(({ due }) => due !== null)
@@ -39,4 +40,9 @@ export function laneCtes ({ tables }: Session, backend: string, quarantined: boo
       SELECT lane.queue, (SELECT max(r.priority) ${scope} AND r.queue = lane.queue AND r.priority < lane.priority) FROM lane WHERE lane.priority IS NOT NULL
     )`
   return { scope, ctes, bindings: [backend, backend, backend, backend] }
+}
+
+/** READY rows that have limits. */
+export function limitedScope (tables: Tables, quarantined: boolean): string {
+  return `FROM ${tables.results} l WHERE l.backend = ? AND l.waiting IS NOT NULL AND ${quarantined ? '' : 'NOT '}l.quarantined`
 }

@@ -18,7 +18,7 @@ export interface HeadsRequest {
  */
 export async function limitedHeads (session: Session, { backend, tasks, quarantined = false, after }: HeadsRequest): Promise<LimitedHeads> {
   const { dialect, tables } = session
-  const rows = `${tables.results} r WHERE r.backend = ?`
+  const rows = `${tables.results} r WHERE r.backend = ? AND ${quarantined ? '' : 'NOT '}r.quarantined`
   const holders = `FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds`
   const records = await session.read('look for limited tasks', `
     WITH RECURSIVE groups (name, place) AS (
@@ -34,8 +34,7 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
       FROM levels WHERE levels.priority IS NOT NULL
     ),
     heads AS (
-      SELECT levels.name, (SELECT r.id FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now}
-          AND ${quarantined ? '' : 'NOT '}r.quarantined AND ${dialect.isIn('r.task', 'text')}
+      SELECT levels.name, (SELECT r.id FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
         ORDER BY r.due, r.seq LIMIT 1) AS id
       FROM levels WHERE levels.priority IS NOT NULL
     )

@@ -1,0 +1,4 @@
+import { runWorker } from 'fastify-tasks/worker'
+import { buildApp } from './limited.js'
+
+await runWorker(buildApp)
