@@ -24,7 +24,7 @@ const SLACK_MS = 5_000 // a busy machine starts a process late
 const RATE = { max: 5, every: 700 }
 
 for (const database of databases) {
-  t.test(`${database.name}: no limit is passed, no order broken and no key stuck, whoever is killed or stopped`, { timeout: 120_000 }, async (t) => {
+  t.test(`${database.name}: no limit is passed, no order broken and no key stuck, whoever is killed or stopped`, { timeout: 240_000 }, async (t) => {
     const scene = await setting(t, database)
     const results = await enqueue(scene)
     const places = Array.from({ length: WORKERS }, () => scene.worker())
@@ -39,7 +39,7 @@ for (const database of databases) {
       else scene.kill(victim)
       places[index] = scene.worker()
     }
-    for (const result of results) await result.wait({ timeout: '60s' })
+    for (const result of results) await result.wait({ timeout: '120s' })
     const entries = await scene.entries()
     const rules = { rates: new Map([['rated', RATE]]), resumeMs: LEASE_MS + SWEEP_MS + POLL_MS + SLACK_MS }
     assert.deepEqual(checkLimits(entries, rules), [], `with seed ${SEED}`)
@@ -109,7 +109,7 @@ async function setting (t: Test, database: TestDatabases): Promise<Scene> {
       const busy = places.filter(({ pid }) => open.has(pid))
       assert.ok(busy.length > 0, 'somebody is at work')
       return busy[Math.floor(random() * busy.length)] as TestProcess
-    }, { timeout: 20_000 }),
+    }, { timeout: 60_000 }),
     kill: ({ pid }) => {
       process.kill(-pid, 'SIGKILL') // with all that it has started
       kills.push({ what: 'kill', at: monotonic(), pid: process.pid, of: pid })
