@@ -61,8 +61,10 @@ function disorder (key: string, attempts: readonly Attempt[]): string[] {
   return placed.slice(1).flatMap(({ place }, index) => (place as number) < (placed[index]?.place as number) ? [`${key}: place ${place as number} after ${placed[index]?.place as number}`] : [])
 }
 
+/** At its first death: from the second on a task waits for a process of its own to come up. */
 function stuck (key: string, attempts: readonly Attempt[], resumeMs: number): string[] {
-  return attempts.filter(({ died }) => died).flatMap(({ id, to }) => {
+  const firstDeath = (attempt: Attempt): boolean => attempt.died && !attempts.some(({ id, died, to }) => died && id === attempt.id && to < attempt.to)
+  return attempts.filter(firstDeath).flatMap(({ id, to }) => {
     const next = Math.min(...attempts.filter(({ from }) => from > to).map(({ from }) => from))
     return next - to > resumeMs && Number.isFinite(next) ? [`${key}: nothing for ${Math.round(next - to)} ms after the death of ${id}`] : []
   })
