@@ -4,6 +4,7 @@ import { KEY_LENGTH_MAX, LIST_LIMIT, LIST_LIMIT_MAX, QUEUE_NAME_PATTERN, TASK_NA
 import { momentToMs, MOMENT_RULE } from '../lib/core/moment.js'
 import { TaskResultStatus } from '../lib/core/status.js'
 import { isTask, type AnyTask } from '../lib/core/task.js'
+import { isKey } from '../lib/core/task-options.js'
 import { isObject } from './checks.js'
 
 /** Which results: those that fit all that is said. */
@@ -35,7 +36,7 @@ const FILTERS: Readonly<Record<string, (value: unknown) => [field: keyof ResultF
     const name = isTask(value) ? value.name : value
     return typeof name === 'string' && TASK_NAME_PATTERN.test(name) ? ['task', name] : refuse('task must be a task or the name of one.')
   },
-  tag: (value) => typeof value === 'string' && value.length >= 1 && value.length <= KEY_LENGTH_MAX ? ['tag', value] : refuse(`tag must be a string of 1 to ${KEY_LENGTH_MAX} characters.`)
+  tag: (value) => isKey(value) ? ['tag', value] : refuse(`tag must be a string of 1 to ${KEY_LENGTH_MAX} characters, without NUL.`)
 }
 
 const LIST_FIELDS = ['enqueuedAfter', 'enqueuedBefore', 'finishedAfter', 'finishedBefore', 'limit', 'after']

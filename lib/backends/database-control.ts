@@ -1,6 +1,7 @@
 import { validate as isUuid } from 'uuid'
 import type { BackendControl, BackendHealth, BackendStats, ListRequest, ResultPage, ResultSelection } from './control.js'
 import type { DatabaseBackend } from './database.js'
+import { INVALID_FILTER } from '../core/errors.js'
 import { hostOf } from '../core/host.js'
 import type { Row, Selection } from '../store/store.js'
 
@@ -40,6 +41,7 @@ export class DatabaseControl implements BackendControl {
 
   async list (request: ListRequest): Promise<ResultPage> {
     const { alias, store } = this.#backend
+    if (request.after !== undefined && !isId(request.after)) throw new INVALID_FILTER('after must be the `next` of the page before.')
     const { enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore, ...filter } = request
     const times = Object.entries({ enqueuedAfter, enqueuedBefore, finishedAfter, finishedBefore }).flatMap(([name, moment]) => moment === undefined ? [] : [[name, moment.getTime()]])
     const { rows, next } = await store.list({ backend: alias, ...filter, ...Object.fromEntries(times) })

@@ -218,7 +218,7 @@ function callback (field: string): Check {
   return (value, refuse) => value === null || isTask(value) ? value : refuse(field, 'must be a task')
 }
 
-function isKey (value: unknown): boolean {
+export function isKey (value: unknown): value is string {
   return typeof value === 'string' && value.length >= 1 && value.length <= limits.KEY_LENGTH_MAX && !value.includes('\0') && value.isWellFormed()
 }
 

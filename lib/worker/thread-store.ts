@@ -31,7 +31,9 @@ export function threadStoreOf (store: Store): ThreadStore | null {
 /** In the thread. `release` gives up what the store does not close itself. */
 export function openThreadStore ({ config, knex: settings }: ThreadStore): { store: Store, release: () => Promise<void> } {
   if (settings === null) return { store: openStore(config), release: async () => {} }
-  const shared = knex({ ...settings, pool: { min: 0, max: 2 } } as Knex.Config)
+  // Knex would print what is thrown anyway, in a driver's words and to stdout.
+  const log = { warn () {}, error () {}, deprecate () {}, debug () {} }
+  const shared = knex({ ...settings, log, pool: { min: 0, max: 2 } } as Knex.Config)
   return { store: openStore({ ...config, knex: shared }), release: async () => { await shared.destroy() } }
 }
 
