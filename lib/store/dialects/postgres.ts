@@ -28,13 +28,13 @@ export const postgres: Dialect = Object.freeze({
     const names = columns.map(([name]) => name).join(', ')
     return {
       sql: `(SELECT ${names}, ordinality - 1 AS ord FROM unnest(${arrays}) WITH ORDINALITY AS source(${names}))`,
-      bind: (rows) => columns.map((_, index) => rows.map((row) => row[index]))
+      bind: (rows) => columns.map(([, type], index) => arrayOf(type, rows.map((row) => row[index])))
     }
   },
 
   pairs: (id: string, text: string) => ({
     sql: `(SELECT ${id}, ${text} FROM unnest(?::uuid[], ?::text[]) AS source(${id}, ${text}))`,
-    bind: (rows: ReadonlyArray<readonly unknown[]>) => [rows.map((row) => row[0]), rows.map((row) => row[1])]
+    bind: (rows: ReadonlyArray<readonly unknown[]>) => [arrayOf('uuid', rows.map((row) => row[0])), rows.map((row) => row[1])]
   }),
 
   elements: (column: string) => ({ from: `LATERAL unnest(${column}) AS e (value)`, id: 'e.value' }),
@@ -73,5 +73,10 @@ export const postgres: Dialect = Object.freeze({
     return row?.['QUERY PLAN']?.[0]?.Plan?.['Plan Rows'] ?? null
   }
 } satisfies Dialect)
+
+// As PostgreSQL writes it, where no element needs a quote: the driver looks at each for what it may have to escape.
+function arrayOf (type: ColumnType, values: unknown[]): unknown {
+  return type === 'text' ? values : `{${values.map((value) => value ?? 'NULL').join(',')}}`
+}
 
 const TYPES: Record<ColumnType, string> = { text: 'text', uuid: 'uuid', int: 'int', bigint: 'bigint', boolean: 'boolean' }
