@@ -1,34 +1,40 @@
-import { monotonic } from './pause.js'
-import type { Session } from './session.js'
-
-export interface PoolWatchSettings {
-  readonly session: () => Session | null
-  readonly ping: () => Promise<void>
-  readonly onBroken: () => void
-}
+import type { Store } from '../store/store.js'
+import { openThreadStore, threadStoreOf } from './thread-store.js'
 
 /**
- * Notices a process whose own connections are lost for good while its lease goes on, renewed over one of the keeper's:
- * tasks have destroyed the app's pool, or hold all of its connections. That does not pass by itself, as an outage does.
+ * Notices a process whose own connections are lost for good: tasks have destroyed the app's pool, or hold all of its
+ * connections. The database answers over a fresh one, so this does not pass by itself, as an outage does.
  */
 export class PoolWatch {
-  readonly #settings: PoolWatchSettings
+  readonly #store: Store
+  readonly #onBroken: () => void
   #asking = false
 
-  constructor (settings: PoolWatchSettings) {
-    this.#settings = settings
+  constructor (store: Store, onBroken: () => void) {
+    this.#store = store
+    this.#onBroken = onBroken
   }
 
-  /** Calls have been failing for longer than a lease: one that is held all the same was renewed meanwhile. */
+  /** Calls have been failing for longer than a lease. */
   async look (): Promise<void> {
-    if (this.#asking || !this.#isRenewed()) return
+    if (this.#asking) return
     this.#asking = true
-    const answers = await this.#settings.ping().then(() => true, () => false)
+    if (!await answers(this.#store) && await this.#answersAfresh()) this.#onBroken()
     this.#asking = false
-    if (!answers && this.#isRenewed()) this.#settings.onBroken()
   }
 
-  #isRenewed (): boolean {
-    return (this.#settings.session()?.lease.heldUntil ?? 0) > monotonic()
+  async #answersAfresh (): Promise<boolean> {
+    const origin = threadStoreOf(this.#store)
+    if (origin === null) return false
+    const { store, release } = openThreadStore(origin)
+    try {
+      return await answers(store)
+    } finally {
+      await store.close().then(release).catch(() => {})
+    }
   }
+}
+
+async function answers (store: Store): Promise<boolean> {
+  return await store.ping().then(() => true, () => false)
 }

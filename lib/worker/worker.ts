@@ -82,7 +82,7 @@ export class Worker {
     this.#backend = databaseBackend(options.backend, host.backend(options.backend))
     this.#log = host.log
     const { store, alias } = this.#backend
-    const pool = new PoolWatch({ session: () => this.#session, ping: async () => { await store.ping() }, onBroken: () => { this.#onBroken() } })
+    const pool = new PoolWatch(store, () => { this.#onBroken() })
     const outage = this.#outage = new Outage(this.#log, { longMs: options.lease, onLong: () => { void pool.look() } })
     const pace = new Pace(options.concurrency)
     const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
@@ -309,7 +309,7 @@ export class Worker {
   /** See PoolWatch. Where nobody replaces this process, it goes on trying. */
   #onBroken (): void {
     if (!this.#role.supervised || this.#ending !== null) return
-    this.#log.error({ worker: this.id }, "the database cannot be reached with this process's own connections, although it answers: the process is replaced")
+    this.#log.error({ worker: this.id }, "the database cannot be reached with this process's own connections, although it answers over others: the process is replaced")
     this.#end('broken')
   }
 

@@ -48,11 +48,11 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
   }
   let world: World | null = null
   try {
-    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: scenario.workers ?? 2, pauseMs: 50, clock })
+    world = await World.open(site, { seed, leaseMs, sweepMs: SWEEP_MS, graceMs: scenario.graceMs ?? 1_000, workers: scenario.workers ?? 2, pauseMs: scenario.pauseMs ?? 50, clock })
     const begun = monotonic()
     const blows = await strike(world, scenario, { seed, seconds, kills })
     const tookMs = monotonic() - begun
-    const { left, waitedMs } = await world.drain(DRAIN_MS)
+    const { left, waitedMs } = await world.drain(scenario.drainMs ?? DRAIN_MS)
     await world.stop()
     const [entries, rows, remains] = [await world.entries(), await site.rows(), await site.remains()]
     const verdict = check({ entries, rows, crashBudget: CRASH_BUDGET, resumeMs: leaseMs, termMs: 1_500, datesJump: clock !== null && database === 'sqlite' })

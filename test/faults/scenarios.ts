@@ -21,6 +21,10 @@ export interface Scenario {
   readonly mustNot?: readonly Happening[]
   readonly leaseMs?: number
   readonly graceMs?: number
+  /** Mean milliseconds between two requests, 50 unless said otherwise. */
+  readonly pauseMs?: number
+  /** What the workers get to end what is left. */
+  readonly drainMs?: number
   /** Supervisors, 2 unless said otherwise. */
   readonly workers?: number
   /** Dates are wrong by hours, and jump. */
@@ -127,12 +131,14 @@ const killAnybody: Blow = async (world, random) => {
   const groups = await Promise.all([0, 1, 2].map(async (index) => await world.pids('worker', index)))
   const [workers, supervisors] = [groups.flatMap((group) => group.slice(1)), groups.flatMap((group) => group.slice(0, 1))]
   const draw = random()
-  world.kill(draw < 0.8 ? pick(workers, random) : draw < 0.9 ? pick(supervisors, random) : await world.pids('enqueuer'))
+  // Mostly those that have got to work: killed faster than they boot, nobody would.
+  const working = await world.working(workers)
+  world.kill(draw < 0.7 && working.length > 0 ? pick(working, random) : draw < 0.8 ? pick(workers, random) : draw < 0.9 ? pick(supervisors, random) : await world.pids('enqueuer'))
 }
 
 /** For hours, and only where they are named. */
 export const LONG: readonly Scenario[] = [
-  { name: 'kills', databases: BOTH, blows: [[1, killAnybody]], restMs: 600, workers: 3, must: ['kill', 'death charged', 'second start'], mustNot: ['enqueue refused'] }
+  { name: 'kills', databases: BOTH, blows: [[1, killAnybody]], restMs: 600, workers: 3, pauseMs: 400, drainMs: 600_000, must: ['kill', 'death charged', 'second start'], mustNot: ['enqueue refused'] }
 ]
 
 /** All of it at once, for the long run. */

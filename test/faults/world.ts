@@ -114,6 +114,12 @@ export class World {
     return [root, ...children]
   }
 
+  /** Those that have begun an attempt. */
+  async working (pids: readonly number[]): Promise<number[]> {
+    const begun = await Promise.all(pids.map(async (pid) => (await this.#ledgerOf(pid)).some(({ what }) => what === 'start')))
+    return pids.filter((_, index) => begun[index])
+  }
+
   /** The pids under a worker once it has something to lose: an attempt under way. After a few seconds whatever there is. */
   async busy (index: number): Promise<number[]> {
     const deadline = monotonic() + BUSY_MS
