@@ -23,6 +23,7 @@ import * as laneVerbs from './verbs/lanes.js'
 import * as limitedClaims from './verbs/limited-claim.js'
 import * as limited from './verbs/limited-heads.js'
 import { list } from './verbs/list.js'
+import { park, unpark, type ParkRequest } from './verbs/park.js'
 import * as pruning from './verbs/prune.js'
 import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
@@ -173,9 +174,7 @@ export class KnexStore implements Store {
     if (released.length > 0) this.#wake.stored()
   }
 
-  async lanes ({ backend, quarantined = false }: { backend: string, quarantined?: boolean }): Promise<Lanes> {
-    return await laneVerbs.lanes(this.#session, backend, quarantined)
-  }
+  async lanes (request: laneVerbs.LanesRequest): Promise<Lanes> { return await laneVerbs.lanes(this.#session, request) }
 
   async claim (request: ClaimRequest): Promise<ClaimedRow[]> { return await claims.claim(this.#session, request) }
   async limitedHeads (request: { backend: string, tasks: readonly string[], quarantined?: boolean, after: string | null }): Promise<LimitedHeads> {
@@ -183,6 +182,14 @@ export class KnexStore implements Store {
   }
 
   async claimLimited (request: LimitedClaimRequest): Promise<LimitedClaim> { return await limitedClaims.claimLimited(this.#session, request) }
+  async park (request: ParkRequest): Promise<number> { return await park(this.#session, request) }
+
+  async unpark ({ backend, tasks }: { backend: string, tasks: readonly string[] }): Promise<number> {
+    const found = await unpark(this.#session, backend, tasks)
+    if (found > 0) this.#wake.stored()
+    return found
+  }
+
   async limitQueues (backend: string, queues: readonly string[]): Promise<number> { return await limited.limitQueues(this.#session, backend, queues) }
 
   async markStarted (token: Token, started: number): Promise<void> { await workers.markStarted(this.#session, token, started) }

@@ -70,7 +70,7 @@ export interface Store {
   countPrunable (request: Omit<PruneRequest, 'limit' | 'after'>): Promise<number>
 
   // --- the life of a worker ---
-  /** Write the worker's row with its lease, and make rows claimable again that waited for one of its task names. */
+  /** Write the worker's row with its lease. Rows that waited for one of its task names are let go by `unpark`. */
   register (worker: WorkerRow): Promise<void>
   /**
    * Hold the lease for `leaseMs` from now. `held: false`: it had run out, and everything the worker holds may be taken.
@@ -84,8 +84,12 @@ export interface Store {
   deregister (worker: string): Promise<void>
 
   // --- the life of a claim ---
-  /** The lanes (queue and priority) of a backend that hold claimable rows, paused queues left out, and when each is due. */
-  lanes (request: { backend: string, quarantined?: boolean }): Promise<Lanes>
+  /**
+   * The lanes (queue and priority) of a backend that hold claimable rows, and when each is due. Lanes that are `known` may
+   * be looked at from behind a row alone. Rows that were put back `since` that moment (by the database's clock) are told,
+   * where a cursor may have passed them.
+   */
+  lanes (request: { backend: string, quarantined?: boolean, known?: readonly Lane[], since?: number | null }): Promise<Lanes>
   /**
    * Take up to `limit` due rows of the lanes, in the order of the contract: READY becomes RUNNING, the attempt is
    * charged, the token is (worker, claim). Nothing where the worker's lease has run out. The first `start` of the rows
@@ -103,6 +107,13 @@ export interface Store {
    * workers claim at once. All rows are started.
    */
   claimLimited (request: LimitedClaimRequest): Promise<LimitedClaim>
+  /**
+   * Put due rows whose names no live worker knows out of the way of claims: the first ones of these lanes and groups, a
+   * bounded number. They stay READY. Answers how many.
+   */
+  park (request: { backend: string, tasks: readonly string[], lanes: readonly Lane[], groups: readonly StrangeGroup[] }): Promise<number>
+  /** Let rows of these names go that were parked, a bounded number; 0 when there are none left. */
+  unpark (request: { backend: string, tasks: readonly string[] }): Promise<number>
   /** Put ready rows of these queues, which have limits, out of their lanes; at most a thousand a call. Answers how many. */
   limitQueues (backend: string, queues: readonly string[]): Promise<number>
   /** The first `started` rows of a claim may have been started: if the worker dies, they are charged and the others are not. */
@@ -327,10 +338,18 @@ export interface LaneHead {
   readonly priority: number
   /** When its first row is due, epoch ms; later than `now` where all of it is deferred. */
   readonly due: number
+  /** With `due` the place of that row; absent where claims are made from the start of a lane at no cost. */
+  readonly tie?: number
+  /** Its name. */
+  readonly task?: string
 }
 
 export interface Lanes {
   readonly lanes: LaneHead[]
+  /** Those of queues that are paused. */
+  readonly paused?: LaneHead[]
+  /** Where rows that had been claimed are ready again, as they were due before: the first of each lane. */
+  readonly returned?: ReadonlyArray<{ queue: string, priority: number, due: number }>
   readonly now: number
   /** There are READY rows that have limits, quarantined ones where these were asked for. */
   readonly limited?: boolean
@@ -344,6 +363,14 @@ export interface LimitedHeads {
   readonly nextDue: number | null
   /** Where to go on; null where all groups were seen. */
   readonly end: string | null
+  /** Groups of which the first due row has a name that was not asked for. */
+  readonly strange?: readonly StrangeGroup[]
+}
+
+/** Rows of one priority in a group. */
+export interface StrangeGroup {
+  readonly group: string
+  readonly priority: number
 }
 
 /** The first due row of a group's priority. */
@@ -394,6 +421,11 @@ export interface ClaimRequest extends Token {
   /** Or all lanes of these queues, found by the claim itself: one round trip for a worker that was idle. */
   readonly lanes: readonly Lane[] | QueueSelection
   readonly limit: number
+  /**
+   * Of named lanes: rows that any one of them gives at most; absent for no bound. A claim of many lanes need not read
+   * `limit` rows of each, and ends where a lane that gave so many could have given the next.
+   */
+  readonly most?: number
   readonly start: number
   /** Take nothing while READY rows that have limits are stored: they may come first, and have not been looked at. */
   readonly unlessLimited?: boolean

@@ -13,6 +13,7 @@ export interface Tables {
   readonly waits: string
   readonly tags: string
   readonly limits: string
+  readonly returned: string
   readonly meta: string
   /** Unquoted, for Knex's migrator. */
   readonly migrations: string
@@ -40,6 +41,7 @@ export function tableNames (schema: string | undefined, prefix: string = TABLE_P
     waits: table('waits'),
     tags: table('tags'),
     limits: table('limits'),
+    returned: table('returned'),
     meta: table('meta'),
     migrations: `${prefix}migrations`,
     index: (name: string) => `"${prefix}${name}"`

@@ -1,10 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimedRow, ClaimLimits, ClaimRequest, LaneHead, LimitedClaim, Store } from '../store/store.js'
-import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS } from '../core/limits.js'
-import { Cursors } from './cursors.js'
+import type { ClaimedRow, ClaimLimits, ClaimRequest, Lane, LaneHead, Lanes, LimitedClaim, Store } from '../store/store.js'
+import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS, RETURNED_KEPT_MS } from '../core/limits.js'
+import { Cursors, FROM_START, keyOf, type Depth } from './cursors.js'
 import type { Claim } from './ledger.js'
 import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
+import type { Parking } from './parking.js'
 import { jittered } from './pause.js'
 import type { Session } from './session.js'
 
@@ -26,6 +27,9 @@ export interface ClaimerSettings {
   /** Take quarantined rows, and no others. */
   readonly quarantined: () => boolean
   readonly tasks: () => readonly string[]
+  readonly parking: Parking
+  /** The worker ends when there is nothing more: that is said only of a look at everything. */
+  readonly batch?: boolean
   readonly outage: Outage
   readonly log: FastifyBaseLogger
   /** Null where no claim may be made now. */
@@ -39,6 +43,8 @@ export interface ClaimerSettings {
 const CLAIMING = 'ready tasks could not be claimed'
 const TIMER_MAX_MS = 2 ** 31 - 1
 const LANES_MAX = 200 // in one claim; SQLite takes 500 terms in a compound SELECT
+const SPARE_ROWS = 8 // of each of many lanes, beyond twice its share
+const RETURNED_LATE_MS = 2_000 // what came back is written down at the end of its transaction, and seen once that has committed
 
 /**
  * Decides when to look for rows, and claims them. It looks when there is room and something suggests that there are
@@ -48,8 +54,11 @@ export class Claimer {
   readonly #settings: ClaimerSettings
   readonly #cursors = new Cursors()
   readonly #limited: Limited
-  /** Of what a claim that began before this number grew has seen, nothing counts. */
-  #generation = 0
+  /** By the database's clock; null before the first look. */
+  #lookedAt: number | null = null
+  #readAt = 0
+  /** Turn back for rows that are not for this worker, too. */
+  #turnsBack = false
   /** As read last, while claims from them are full and it is not long ago. */
   #lanes: KnownLanes | null = null
   /** What the last look found of rows that have limits. */
@@ -70,8 +79,8 @@ export class Claimer {
 
   constructor (settings: ClaimerSettings) {
     this.#settings = settings
-    const { store, backend, tasks, queueLimits = new Map() } = settings
-    this.#limited = new Limited({ store, backend, tasks, queues: queueLimits, takes: (queue) => this.#takes(queue) })
+    const { store, backend, tasks, parking, queueLimits = new Map() } = settings
+    this.#limited = new Limited({ store, backend, tasks, parking, queues: queueLimits, takes: (queue) => this.#takes(queue) })
   }
 
   /** Something suggests that there are rows. */
@@ -100,10 +109,20 @@ export class Claimer {
     })
   }
 
-  /** Claim from the start of each lane again: what a cursor could have missed is found. */
+  /** Claim from the start of each lane again: another kind of rows is taken now. */
   forgetCursors (): void {
-    this.#generation += 1
     this.#cursors.forget()
+    this.#lanes = null
+  }
+
+  /** Once more from the head of each lane, though it may be a row that is not for this worker. */
+  turnAllBack (): void {
+    this.#turnsBack = true
+  }
+
+  /** This row, which was claimed, may be claimed again. */
+  turnBack (row: ClaimedRow): void {
+    this.#cursors.rewind(row)
     this.#lanes = null
   }
 
@@ -143,19 +162,24 @@ export class Claimer {
       if (full(found)) return { claimed, full: true, nextDue: Infinity, pressing: false }
     }
     if (claimed >= room.limit) return { claimed, full: true, nextDue: Infinity, pressing: false }
-    const generation = this.#generation
-    let lanes = await this.#readLanes()
+    let lanes = await this.#readLanes(this.#cursors.depth(performance.now()))
+    const { generation } = this.#cursors
     let found = await this.#claimDown(session, lanes, less(room, claimed), false)
     claimed += found.claimed
+    if (claimed === 0 && this.#settings.batch === true && lanes.depth !== FROM_START) {
+      lanes = await this.#readLanes(FROM_START)
+      found = await this.#claimDown(session, lanes, room, false)
+      claimed += found.claimed
+    }
     if (found.kept && !full(found)) {
       // What kept the claim may be rows with limits that were stored after the look.
-      lanes = await this.#readLanes()
+      lanes = await this.#readLanes(0)
       if (lanes.limited) {
         found = await this.#claimDown(session, lanes, less(room, claimed), false)
         claimed += found.claimed
       }
     }
-    this.#lanes = full(found) && generation === this.#generation ? lanes : null
+    this.#lanes = full(found) && generation === this.#cursors.generation ? lanes : null
     this.#idle = claimed === 0 && !lanes.limited
     const now = clockOf(lanes)
     const { nextIn, pressingIn } = this.#limits ?? { nextIn: Infinity, pressingIn: Infinity }
@@ -164,23 +188,38 @@ export class Claimer {
   }
 
   /** The lanes that there are, highest priority first; good for a while, as long as claims from them are full. */
-  async #readLanes (): Promise<KnownLanes> {
-    const { store, backend } = this.#settings
+  async #readLanes (depth: Depth): Promise<KnownLanes> {
+    const { store, backend, parking } = this.#settings
     const quarantined = this.#settings.quarantined()
-    const began = performance.now()
-    const { lanes, now, limited = false } = await store.lanes({ backend, quarantined })
-    const readAt = performance.now()
-    const taken = lanes.filter(({ queue }) => this.#takes(queue))
+    // Nobody who has slept for so long knows what came back meanwhile.
+    if (this.#lookedAt !== null && performance.now() - this.#readAt > RETURNED_KEPT_MS / 2) this.#cursors.forget()
+    const since = this.#lookedAt === null ? null : this.#lookedAt - RETURNED_LATE_MS
+    const strangeOf = ({ lanes, now }: Lanes): LaneHead[] => quarantined ? [] : parking.strange(lanes, now)
+    let took = 0
+    const found = await parking.cleared(async () => {
+      const asked = performance.now()
+      const lanes = await store.lanes({ backend, quarantined, known: this.#cursors.known(depth, asked), since })
+      took = performance.now() - asked
+      return lanes
+    }, (lanes) => ({ lanes: strangeOf(lanes) }))
+    const readAt = this.#readAt = performance.now()
+    this.#cursors.looked(depth, took, readAt)
+    this.#cursors.saw(found, readAt, this.#turnsBack ? [] : strangeOf(found))
+    this.#turnsBack = false
+    this.#lookedAt = found.now
+    const taken = withReturned(found).filter(({ queue }) => this.#takes(queue))
     const late = this.#limited.limitedQueues(taken.map(({ queue }) => queue))
     if (late.length > 0) await store.limitQueues(backend, late)
     const heads = taken.filter(({ queue }) => !late.includes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
-    // Behind an old snapshot this look crawls over dead rows: it is to take a small share of the time, however long it takes.
-    return { heads, limited: limited || late.length > 0, quarantined, now, readAt, until: readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * (readAt - began))) }
+    // A look that takes long is to take a small share of the time all the same.
+    const until = readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * took))
+    return { heads, depth, limited: found.limited === true || late.length > 0, quarantined, now: found.now, readAt, until }
   }
 
   /**
-   * From the highest priority down; lanes of equal priority in one claim, which merges them. `known`: the lanes are not
-   * fresh, so that a claim which comes back short ends it: there may be others by now.
+   * From the highest priority down. Lanes of one priority are claimed together, which merges them; and after a claim that
+   * left room, twice as many priorities as before, so that many small ones do not take a round trip each. `known`: the
+   * lanes are not fresh, so that a claim which comes back short ends it: there may be others by now.
    */
   async #claimDown (session: Session, lanes: KnownLanes, room: Room, known: boolean): Promise<Found> {
     const now = clockOf(lanes)
@@ -189,9 +228,8 @@ export class Claimer {
     this.#ahead = look === null || !look.open
     if (look?.open === true) return await this.#claimInOrder(session, look, due, room)
     const found = { claimed: 0, full: false, kept: false }
-    for (let first = 0; first < due.length && found.claimed < room.limit;) {
-      const { priority } = due[first] as LaneHead
-      const group = due.filter((lane) => lane.priority === priority)
+    for (let first = 0, together = 1; first < due.length && found.claimed < room.limit; together *= 2) {
+      const group = topOf(due, first, together)
       const claimed = await this.#claimGroup(session, group, less(room, found.claimed), lanes)
       found.claimed += claimed
       // Nothing of lanes that are due: others were quicker, or rows that have limits are there and come first.
@@ -209,10 +247,7 @@ export class Claimer {
   async #claimInOrder (session: Session, look: LimitedLook, due: readonly LaneHead[], room: Room): Promise<Found> {
     if (room.start < 1) return { claimed: 0, full: true, kept: false }
     const lanes = due.slice(0, LANES_MAX)
-    const moved = this.#cursors.moved(lanes)
     let claimed = await this.#claimLimited(session, look, lanes, room.start)
-    // Short of what was asked: once more from the start of the lanes.
-    if (claimed < room.start && moved) claimed += await this.#claimLimited(session, look, lanes, room.start - claimed)
     if (claimed < room.start && due.length > lanes.length) claimed += await this.#claimLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
     return { claimed, full: claimed >= room.start, kept: false }
   }
@@ -220,51 +255,53 @@ export class Claimer {
   async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, lanes: KnownLanes): Promise<number> {
     let claimed = 0
     for (let first = 0; first < group.length && claimed < room.limit; first += LANES_MAX) {
-      claimed += await this.#claimMerged(session, group.slice(first, first + LANES_MAX), less(room, claimed), lanes)
+      claimed += await this.#claimLanes(session, group.slice(first, first + LANES_MAX), less(room, claimed), lanes.quarantined, !lanes.limited)
     }
     return claimed
   }
 
-  async #claimMerged (session: Session, group: readonly LaneHead[], room: Room, { quarantined, limited }: KnownLanes): Promise<number> {
-    const moved = this.#cursors.moved(group)
-    const claimed = await this.#claimLanes(session, group, room, quarantined, !limited)
-    if (claimed >= room.limit || !moved) return claimed
-    // Short of what was asked: once more from the start, before rows of a lower priority are taken.
-    return claimed + await this.#claimLanes(session, group, less(room, claimed), quarantined, !limited)
-  }
-
   async #claimLanes (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean, unlessLimited: boolean): Promise<number> {
-    const generation = this.#generation
-    const rows = await this.#claim(session, this.#cursors.lanes(group), room, quarantined, unlessLimited)
-    this.#cursors.move(group, rows, rows.length === room.limit && generation === this.#generation)
-    return rows.length
+    // Of many lanes, not as many rows of each as are wanted of all.
+    for (let claimed = 0; ;) {
+      const left = less(room, claimed)
+      const most = group.length === 1 ? undefined : Math.min(left.limit, SPARE_ROWS + Math.ceil(2 * left.limit / group.length))
+      const rows = await this.#claim(session, this.#cursors.lanes(group), left, { quarantined, unlessLimited, ...(most !== undefined && { most }) })
+      claimed += rows.length
+      if (claimed >= room.limit || most === undefined || !isCut(rows, most)) return claimed
+    }
   }
 
   async #claimAny (session: Session, room: Room): Promise<number> {
     const { queueName, excludeQueues, quarantined } = this.#settings
-    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, quarantined(), true)).length
+    const how = { quarantined: quarantined(), unlessLimited: true }
+    // From the cursors where there are any; a lane that is new is found by the look that follows.
+    const known: Lane[] = this.#cursors.known(0, performance.now()).filter(({ queue }) => this.#takes(queue) && this.#limited.limitedQueues([queue]).length === 0)
+    if (known.length > 0 && known.length <= LANES_MAX) return (await this.#claim(session, known, room, how)).length
+    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, how)).length
   }
 
-  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, quarantined: boolean, unlessLimited: boolean): Promise<readonly ClaimedRow[]> {
+  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, how: Pick<ClaimRequest, 'quarantined' | 'unlessLimited' | 'most'>): Promise<readonly ClaimedRow[]> {
     if (this.#stopped || session.lost) return []
+    const { generation } = this.#cursors
     const { store, backend, tasks, onRows } = this.#settings
     const number = session.ledger.ask()
     let rows: ClaimedRow[]
     try {
-      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), quarantined, unlessLimited })
+      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), ...how })
     } catch (error) {
       session.ledger.lost(number)
       throw error
     }
     if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
     else session.ledger.empty(number)
+    this.#passed(rows, generation)
     return rows
   }
 
   async #claimLimited (session: Session, look: LimitedLook, group: readonly LaneHead[], limit: number): Promise<number> {
     if (this.#stopped || session.lost) return 0
     const number = session.ledger.ask()
-    const generation = this.#generation
+    const { generation } = this.#cursors
     let found: LimitedClaim
     try {
       found = await look.claim(number, this.#cursors.lanes(group), limit)
@@ -276,8 +313,13 @@ export class Claimer {
     if (rows.length > 0) this.#settings.onRows(session, session.ledger.arrived(number, rows.length, rows.length), rows)
     else if (unsure) session.ledger.lost(number)
     else session.ledger.empty(number)
-    this.#cursors.move(group, rows, rows.length === limit && generation === this.#generation)
+    this.#passed(rows.filter(({ limited }) => limited !== true), generation)
     return rows.length
+  }
+
+  /** Where nothing dead is crawled over, each claim begins at the start of its lanes. */
+  #passed (rows: readonly ClaimedRow[], generation: number): void {
+    if (this.#settings.store.dialect !== 'sqlite' && generation === this.#cursors.generation) this.#cursors.took(rows, performance.now())
   }
 
   #takes (queue: string): boolean {
@@ -312,6 +354,8 @@ interface Look extends Pick<Found, 'claimed' | 'full'> {
 
 interface KnownLanes {
   readonly heads: readonly LaneHead[]
+  /** How far behind the cursors they were looked for. */
+  readonly depth: Depth
   /** There are rows that have limits. */
   readonly limited: boolean
   readonly quarantined: boolean
@@ -329,4 +373,35 @@ function clockOf ({ now, readAt }: KnownLanes): number {
 /** What is left of it once so many were claimed. */
 function less ({ limit, start }: Room, claimed: number): Room {
   return { limit: limit - claimed, start: Math.max(0, start - claimed) }
+}
+
+/** The lanes of the next so many priorities. */
+function topOf (lanes: readonly LaneHead[], first: number, priorities: number): LaneHead[] {
+  const chosen = new Set<number>()
+  const group: LaneHead[] = []
+  for (const lane of lanes.slice(first)) {
+    if (chosen.size === priorities && !chosen.has(lane.priority)) break
+    chosen.add(lane.priority)
+    group.push(lane)
+  }
+  return group
+}
+
+/** A lane gave as many rows as it might: there may be more. */
+function isCut (rows: readonly ClaimedRow[], most: number): boolean {
+  const counts = new Map<string, number>()
+  for (const row of rows) {
+    const key = keyOf(row)
+    const count = (counts.get(key) ?? 0) + 1
+    if (count >= most) return true
+    counts.set(key, count)
+  }
+  return false
+}
+
+/** Where a row came back there is one, though a look from the cursors may not have met it. */
+function withReturned ({ lanes, returned = [] }: Lanes): LaneHead[] {
+  const heads = new Map(lanes.map((lane) => [keyOf(lane), lane]))
+  for (const lane of returned) if (lane.due < (heads.get(keyOf(lane))?.due ?? Infinity)) heads.set(keyOf(lane), lane)
+  return [...heads.values()]
 }

@@ -1,4 +1,5 @@
 import type { ClaimLimits, Lane, LimitedClaim, LimitedHead, Store } from '../store/store.js'
+import type { Parking } from './parking.js'
 import type { Session } from './session.js'
 
 export interface LimitedSettings {
@@ -6,6 +7,7 @@ export interface LimitedSettings {
   readonly backend: string
   readonly queues: ReadonlyMap<string, ClaimLimits>
   readonly tasks: () => readonly string[]
+  readonly parking: Parking
   readonly takes: (queue: string) => boolean
 }
 
@@ -33,9 +35,11 @@ export class Limited {
   }
 
   async look (session: Session, quarantined: boolean): Promise<LimitedLook> {
-    const { store, backend, tasks, takes } = this.#settings
+    const { store, backend, tasks, parking, takes } = this.#settings
     const names = tasks()
-    const { heads, now, nextDue, end } = await store.limitedHeads({ backend, tasks: names, quarantined, after: this.#after })
+    const { heads, now, nextDue, end } = await parking.cleared(
+      async () => await store.limitedHeads({ backend, tasks: names, quarantined, after: this.#after }),
+      ({ strange = [] }) => quarantined ? {} : { groups: strange })
     const wrapped = this.#after !== null && end === null
     this.#after = end
     const taken = heads.filter(({ queue }) => takes(queue))

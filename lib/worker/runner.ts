@@ -53,7 +53,7 @@ export interface RunnerSettings {
   /** The attempt has an outcome, and goes on running all the same. */
   readonly onStuck: (run: Run) => void
   /** A row that was claimed and not started is READY again, due as before: it comes before rows that were claimed after it. */
-  readonly onReturned: () => void
+  readonly onReturned: (row: ClaimedRow) => void
 }
 
 /** Runs claimed rows: from a row to an outcome, and from that to what is written and told. */
@@ -225,7 +225,7 @@ export class Runner {
       claim,
       ending: null,
       written: () => {
-        this.#settings.onReturned()
+        this.#settings.onReturned(row)
         if (cancelled) void this.#tellStored(row, undefined, true)
       }
     })

@@ -11,6 +11,7 @@ import { Loop } from './loop.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { Outage } from './outage.js'
 import { Pace } from './pace.js'
+import { Parking } from './parking.js'
 import { pause } from './pause.js'
 import { PoolWatch } from './pool-watch.js'
 import { Pruner } from './pruner.js'
@@ -52,6 +53,7 @@ export class Worker {
   readonly #log: FastifyBaseLogger
   readonly #slots: Slots
   readonly #claimer: Claimer
+  readonly #parking: Parking
   readonly #quarantine: Quarantine
   readonly #outage: Outage
   readonly #rescuer: Rescuer
@@ -66,6 +68,8 @@ export class Worker {
   #ending: EndReason | null = null
   /** Loaded by the first task that asks for it. */
   #isolation: Promise<Isolation> | null = null
+  /** Nothing is claimed before: a batch that is woken early must not take what it finds then for all there is. */
+  #opened = false
   #progressed = false
   /** It is to end when what runs has ended. */
   #retiring = false
@@ -85,9 +89,10 @@ export class Worker {
     const pool = new PoolWatch(store, () => { this.#onBroken() })
     const outage = this.#outage = new Outage(this.#log, { longMs: options.lease, onLong: () => { void pool.look() } })
     const pace = new Pace(options.concurrency)
-    const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: () => { this.#claimer.forgetCursors() } })
+    const runner = new Runner({ host, backend: this.#backend, pace, isolation: async () => await (this.#isolation ??= import('../run/isolated.js').then(({ Isolation }) => new Isolation())), onFree: (run) => { this.#onFree(run) }, onStuck: (run) => { this.#onStuck(run) }, onReturned: (row) => { this.#claimer.turnBack(row) } })
     this.#slots = new Slots({ store, concurrency: options.concurrency, maxTasks: options.maxTasks, pace, runner, outage, onStart: ({ session, claim, place }) => { role.onStart(session.id, claim.number, place + 1) } })
     this.#quarantine = new Quarantine({ ...options, store, backend: alias, tasks: () => host.registry.names(), role, log: this.#log, wake: () => { this.#claimer.forgetCursors(); this.#claimer.wake() } })
+    const parking = this.#parking = new Parking({ store, backend: alias, tasks: () => host.registry.names() })
     this.#claimer = new Claimer({
       ...options,
       store,
@@ -97,6 +102,7 @@ export class Worker {
       log: this.#log,
       quarantined: () => role.quarantined || this.#quarantine.alone,
       tasks: () => host.registry.names(),
+      parking,
       room: () => this.#room(),
       session: () => this.#session,
       onRows: (session, claim, rows) => {
@@ -110,7 +116,13 @@ export class Worker {
     const onError = (error: unknown): void => { outage.failed(error, SWEEPING) }
     this.#loops = [
       new Loop({ every: options.sweep, onError, run: async () => { await this.#sweep() } }),
-      ...role.quarantined ? [] : [new Loop({ every: PRUNE_INTERVAL_MS, onError, run: async (signal) => { await pruner.runOnce(signal) } })]
+      ...role.quarantined
+        ? []
+        : [
+            // By itself: to let go of a million is not to keep dead workers from being found.
+            new Loop({ every: options.sweep, onError, run: async (signal) => { await parking.letGo(signal) } }),
+            new Loop({ every: PRUNE_INTERVAL_MS, onError, run: async (signal) => { await pruner.runOnce(signal) } })
+          ]
     ]
   }
 
@@ -166,10 +178,11 @@ export class Worker {
     if (this.#stop.signal.aborted) return await ended
     await this.#listen()
     await this.#register()
-    // A batch takes what is ready now, and that is also what a dead worker left.
-    if (this.#options.batch) await this.#sweep().catch((error: unknown) => { this.#outage.failed(error, SWEEPING) })
+    // A batch takes what is ready now, and that is also what a dead worker left, and what waited for a worker like this.
+    if (this.#options.batch) await this.#parking.letGo(this.#stop.signal).then(async () => { await this.#sweep() }).catch((error: unknown) => { this.#outage.failed(error, SWEEPING) })
     if (!this.#stop.signal.aborted) {
       this.#quarantine.announce()
+      this.#opened = true
       for (const loop of this.#loops) loop.start()
       this.#claimer.wake()
     }
@@ -249,7 +262,7 @@ export class Worker {
 
   #room (): Room | null {
     const { runs } = this.#slots
-    if (this.#ending !== null || this.#retiring || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
+    if (!this.#opened || this.#ending !== null || this.#retiring || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
     if (this.#quarantine.wanted) return this.#slots.empty ? { limit: 1, start: 1 } : null
     if (this.#session.reporter.waiting > 2 * BUFFER_ROWS_MAX) return null
     if (runs.size === 0 && this.#isIdle()) this.#lookedAt = this.#activity
@@ -345,7 +358,7 @@ export class Worker {
   async #sweep (): Promise<void> {
     if (await this.#rescuer.runOnce() > 0) this.#activity += 1
     await this.#quarantine.look()
-    this.#claimer.forgetCursors()
+    this.#claimer.turnAllBack()
     this.#claimer.wake()
     this.#outage.over(SWEEPING)
     for (const session of this.#sessions) {

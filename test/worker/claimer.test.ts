@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { Claimer, type ClaimerSettings, type Room } from '#lib/worker/claimer.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
+import { Parking } from '#lib/worker/parking.js'
 import type { ClaimRequest, Lane, LaneHead, LimitedClaimRequest, LimitedHead, Store } from '#lib/store/store.js'
 import { eventually } from '../support/eventually.ts'
 import { claimedRow, fakeLog, fakeStore } from './fake-store.ts'
@@ -43,6 +44,7 @@ function claimerOver (t: Test, stored: Stored[], rooms: Array<Room | null>, sett
     interval: 60_000,
     quarantined: () => false,
     tasks: () => ['note'],
+    parking: new Parking({ store, backend: 'default', tasks: () => ['note'] }),
     outage: new Outage(log),
     log,
     room: () => rooms.shift() ?? null,

@@ -15,6 +15,8 @@ export interface Dialect {
   readonly writesInCtes: boolean
   /** True where only one transaction at a time can write. */
   readonly singleWriter: boolean
+  /** True where an index keeps the entries of rows that are gone until they are vacuumed. */
+  readonly deadEntries: boolean
   /** Rows that a row lock protects from other claimers; empty where one writer makes it needless. */
   readonly skipLocked: string
 

@@ -18,6 +18,7 @@ export const postgres: Dialect = Object.freeze({
   leaseClock: () => LEASE_CLOCK,
   writesInCtes: true,
   singleWriter: false,
+  deadEntries: true,
   skipLocked: 'FOR UPDATE SKIP LOCKED',
 
   isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,

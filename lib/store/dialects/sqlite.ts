@@ -15,6 +15,7 @@ export const sqlite: Dialect = Object.freeze({
   leaseClock,
   writesInCtes: false,
   singleWriter: true,
+  deadEntries: false,
   skipLocked: '',
 
   isIn: (column: string) => `${column} IN (SELECT value FROM json_each(?))`,

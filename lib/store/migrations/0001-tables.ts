@@ -14,6 +14,7 @@ export async function up (knex: Knex, tables: Tables, dialect: Dialect): Promise
     // Every finish and claim leaves a dead version: room on the page for the finish to stay on it, and a vacuum that
     // starts by number, not by a share of a table that keeps finished rows for weeks.
     await knex.raw(`ALTER TABLE ${results} SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 1)`)
+    await knex.raw(`CREATE INDEX ${tables.index('returned_at')} ON ${tables.returned} (backend, at)`)
     for (const table of [tables.workers, tables.claims, tables.cancels]) {
       await knex.raw(`ALTER TABLE ${table} SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)`)
     }
@@ -21,8 +22,8 @@ export async function up (knex: Knex, tables: Tables, dialect: Dialect): Promise
 }
 
 export async function down (knex: Knex, tables: Tables, _dialect: Dialect): Promise<void> {
-  const { limits, tags, waits, cancels, queues, claims, workers, results, meta } = tables
-  for (const table of [limits, tags, waits, cancels, queues, claims, workers, results, meta]) await knex.raw(`DROP TABLE IF EXISTS ${table}`)
+  const { returned, limits, tags, waits, cancels, queues, claims, workers, results, meta } = tables
+  for (const table of [returned, limits, tags, waits, cancels, queues, claims, workers, results, meta]) await knex.raw(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function indexes ({ results, tags, index }: Tables): string[] {
@@ -110,6 +111,8 @@ const POSTGRES = {
     `CREATE TABLE ${t.waits} (id uuid PRIMARY KEY, until bigint NOT NULL)`,
     `CREATE TABLE ${t.tags} (tag text NOT NULL, id uuid NOT NULL, PRIMARY KEY (tag, id))`,
     `CREATE TABLE ${t.limits} (backend text NOT NULL, name text NOT NULL, starts text NOT NULL, until bigint NOT NULL, PRIMARY KEY (backend, name))`,
+    // Where rows became ready again behind the cursors of others; short-lived.
+    `CREATE TABLE ${t.returned} (backend text NOT NULL, at bigint NOT NULL, queue text NOT NULL, priority smallint NOT NULL, due bigint NOT NULL)`,
     `CREATE TABLE ${t.meta} (name text PRIMARY KEY, value text NOT NULL)`
   ]
 }

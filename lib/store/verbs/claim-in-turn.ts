@@ -1,7 +1,8 @@
 import type { ClaimRequest, Lane } from '../store.js'
 import type { Run, Session } from '../session.js'
-import { changes, limitedBindings, noneLimited, quarantine, START, type Statement } from './claim.js'
+import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim.js'
 import { claimedColumns } from './claimed.js'
+import { START } from './lanes.js'
 
 // So many rows come out of the driver faster as one text than one by one.
 const AT_ONCE_MIN = 20
@@ -26,24 +27,27 @@ export async function claimInTurn (session: Session, run: Run, request: ClaimReq
 /** Each lane is a sub-query of its own, so that each stops at the limit. */
 function batchStatement (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Statement {
   const { dialect, tables } = session
-  const { worker, claim, backend, start, limit, tasks } = request
+  const { worker, claim, backend, start, limit, most, tasks } = request
   const clock = dialect.leaseClock()
   const bindings: unknown[] = []
   const picks = lanes.map((lane) => {
-    bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, limit)
+    bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, most ?? limit)
     return `SELECT * FROM (
-      SELECT r.id, r.seq, r.priority, r.due FROM ${tables.results} r
+      SELECT r.id, r.seq, r.queue, r.priority, r.due FROM ${tables.results} r
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
         AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
         AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)
       ORDER BY r.due, r.seq LIMIT ?)`
   })
+  const rows = picks.join(' UNION ALL ')
   const sql = `
+    ${most === undefined ? '' : `WITH found AS MATERIALIZED (${rows}), ${CUT}`}
     INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
     SELECT ?, ?, ?, ?, ${dialect.ids('p.id', 'p.priority DESC, p.due, p.seq')}
-    FROM (SELECT * FROM (${picks.join(' UNION ALL ')}) ORDER BY priority DESC, due, seq LIMIT ?) AS p
+    FROM (SELECT f.* FROM ${most === undefined ? `(${rows}) AS f` : `found f ${BEFORE_CUT}`} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?) AS p
     WHERE EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(tables, request)}
     HAVING count(*) > 0
     RETURNING ids`
-  return [sql, [worker, claim, backend, start, ...bindings, limit, worker, ...clock.bound, ...limitedBindings(request)]]
+  const batch = [worker, claim, backend, start]
+  return [sql, [...(most === undefined ? [...batch, ...bindings] : [...bindings, most, ...batch]), limit, worker, ...clock.bound, ...limitedBindings(request)]]
 }

@@ -4,11 +4,10 @@ import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
 import { claimInTurn } from './claim-in-turn.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
-import { laneCtes, lanes as lanesOf, limitedScope } from './lanes.js'
+import { LANE, laneCtes, laneValues, lanes as lanesOf, limitedScope, START } from './lanes.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
-export const START = -1 // before every `due` and every identity
 
 /**
  * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a short transaction.
@@ -34,7 +33,7 @@ async function inTransaction (session: Session, request: ClaimRequest, lanes: re
 
 /** Where a look costs no round trip, it is taken first: an empty queue is then seen without the write lock. */
 async function dueLanes (session: Session, { backend, quarantined = false, unlessLimited = false }: ClaimRequest, { only, except }: QueueSelection): Promise<Lane[]> {
-  const found = await lanesOf(session, backend, quarantined)
+  const found = await lanesOf(session, { backend, quarantined })
   if (unlessLimited && found.limited === true) return []
   return found.lanes
     .filter(({ queue, due }) => due <= found.now && (only === null || only.includes(queue)) && !except.includes(queue))
@@ -56,20 +55,24 @@ export function changes (dialect: Dialect): string {
 
 function oneStatement (session: Session, request: ClaimRequest): Statement {
   const { dialect, tables } = session
+  const { worker, claim, backend, limit, most, start, tasks } = request
   const lanes = laneSource(session, request)
-  const sql = `
-    WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
-    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(tables, request)} FOR KEY SHARE OF w),
-    picked AS MATERIALIZED (
-      SELECT c.place FROM alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
+  const rows = `alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
         SELECT r.ctid AS place, r.due, r.seq FROM ${tables.results} r
         WHERE r.backend = ? AND r.queue = l.queue AND r.priority = l.priority AND r.claimable AND ${quarantine(request)}
           AND (r.due, r.seq) > (l.due, l.seq) AND r.due <= (SELECT at FROM n) AND ${dialect.isIn('r.task', 'text')}
         ORDER BY r.due, r.seq LIMIT ? ${dialect.skipLocked}
       ) AS c
-      WHERE ${notPaused(tables)}
-      ORDER BY l.priority DESC, c.due, c.seq LIMIT ?
-    ),
+      WHERE ${notPaused(tables)}`
+  const picked = most === undefined
+    ? `picked AS MATERIALIZED (SELECT c.place FROM ${rows} ORDER BY l.priority DESC, c.due, c.seq LIMIT ?)`
+    : `found AS MATERIALIZED (SELECT c.place, l.queue, l.priority, c.due, c.seq FROM ${rows}),
+    ${CUT},
+    picked AS MATERIALIZED (SELECT f.place FROM found f ${BEFORE_CUT} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?)`
+  const sql = `
+    WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
+    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(tables, request)} FOR KEY SHARE OF w),
+    ${picked},
     taken AS (
       UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
       FROM n WHERE r.ctid = ANY (ARRAY(SELECT place FROM picked))
@@ -80,9 +83,16 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
       SELECT ?, ?, ?, ?, ${dialect.ids('t.id', 't.priority DESC, t.due, t.seq')} FROM taken t HAVING count(*) > 0
     )
     SELECT * FROM taken`
-  const { worker, claim, backend, limit, start, tasks } = request
-  return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), limit, backend, limit, worker, claim, worker, claim, backend, start]]
+  return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), most ?? limit, backend, ...(most === undefined ? [] : [most]), limit, worker, claim, worker, claim, backend, start]]
 }
+
+/** The first last row of a lane that gave as many rows as it may: behind it there could be another of that lane. */
+export const CUT = `cut AS MATERIALIZED (
+    SELECT -g.priority AS rank, g.due, g.seq FROM (
+      SELECT found.*, row_number() OVER (PARTITION BY queue, priority ORDER BY due, seq) AS nth FROM found
+    ) AS g WHERE g.nth = ? ORDER BY 1, 2, 3 LIMIT 1
+  )`
+export const BEFORE_CUT = 'WHERE NOT EXISTS (SELECT 1 FROM cut c WHERE (-f.priority, f.due, f.seq) > (c.rank, c.due, c.seq))'
 
 /** The moment that a lease is compared with; the claim's own, where no test has moved the time of tasks. */
 function leaseMoment ({ dialect, realNow }: Session): string {
@@ -112,12 +122,6 @@ export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token)
       SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
       WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
     ) AS taken`, [worker, claim]]
-}
-
-const LANE = [['queue', 'text'], ['priority', 'int'], ['due', 'bigint'], ['seq', 'bigint']] as const
-
-function laneValues (lanes: readonly Lane[]): unknown[][] {
-  return lanes.map(({ queue, priority, after }) => [queue, priority, after?.due ?? START, after?.tie ?? START])
 }
 
 // One index look-up, asked once a statement.

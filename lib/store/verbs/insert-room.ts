@@ -35,8 +35,14 @@ export async function refuseFull ({ dialect, tables }: Session, run: Run, bounds
   const { results } = tables
   for (const { backend, queue, max, ids } of bounds) {
     // Never counts further than the limit: the index is read, at most `max` entries of it.
-    const [record] = await run(`SELECT (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS free)
-      + (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND parked = 'limit' AND queue = ? LIMIT ?) AS limited) AS ready`, [backend, queue, max, backend, queue, max])
+    const [record] = await run(`
+      WITH RECURSIVE reason (name) AS (
+        SELECT (SELECT min(parked) FROM ${results} WHERE backend = ? AND parked IS NOT NULL)
+        UNION ALL
+        SELECT (SELECT min(parked) FROM ${results} WHERE backend = ? AND parked > reason.name) FROM reason WHERE reason.name IS NOT NULL
+      )
+      SELECT (SELECT count(*) FROM (SELECT 1 FROM ${results} WHERE backend = ? AND queue = ? AND claimable AND NOT quarantined LIMIT ?) AS free)
+        + (SELECT count(*) FROM (SELECT 1 FROM reason JOIN ${results} r ON r.backend = ? AND r.parked = reason.name AND r.queue = ? LIMIT ?) AS held) AS ready`, [backend, backend, backend, queue, max, backend, queue, max])
     const over = Number(record?.['ready']) + ids.length - max
     if (over <= 0) continue
     // An earlier try whose answer was lost may have stored them.

@@ -19,6 +19,7 @@ export interface HeadsRequest {
 export async function limitedHeads (session: Session, { backend, tasks, quarantined = false, after }: HeadsRequest): Promise<LimitedHeads> {
   const { dialect, tables } = session
   const rows = `${tables.results} r WHERE r.backend = ? AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  const first = `FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now}`
   const holders = `FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds`
   const records = await session.read('look for limited tasks', `
     WITH RECURSIVE groups (name, place) AS (
@@ -34,18 +35,18 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
       FROM levels WHERE levels.priority IS NOT NULL
     ),
     heads AS (
-      SELECT levels.name, (SELECT r.id FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
-        ORDER BY r.due, r.seq LIMIT 1) AS id
+      SELECT levels.name, levels.priority, (SELECT r.id ${first} AND ${dialect.isIn('r.task', 'text')} ORDER BY r.due, r.seq LIMIT 1) AS id,
+        (SELECT r.task ${first} ORDER BY r.due, r.seq LIMIT 1) AS task
       FROM levels WHERE levels.priority IS NOT NULL
     )
-    SELECT n.at AS now, n.next, n.seen, n.last, h.name, r.id, r.queue, r.priority, r.due, r.seq, r.limits,
+    SELECT n.at AS now, n.next, n.seen, n.last, h.name, h.priority AS level, h.task, r.id, r.queue, r.priority, r.due, r.seq, r.limits,
       (SELECT count(*) ${holders}) AS held, (SELECT min(x.concurrency_limit) ${holders}) AS least,
       (SELECT count(*) ${holders} AND x.status = 'READY' AND x.due <= n.at) AS coming,
       EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = r.backend AND q.name = r.queue AND q.paused_at IS NOT NULL) AS paused
     FROM (SELECT ${dialect.now} AS at, ${nextDue(session)} AS next,
       (SELECT count(g.name) FROM groups g) AS seen, (SELECT max(g.name) FROM groups g) AS last) AS n LEFT JOIN heads h ON true
     ${dialect.writesInCtes ? `LEFT JOIN LATERAL (SELECT f.* FROM ${tables.results} f WHERE f.id = h.id LIMIT 1) AS r ON true` : `LEFT JOIN ${tables.results} r ON r.id = h.id`}`,
-  [backend, after ?? '', backend, backend, backend, backend, dialect.list(tasks), backend, backend, backend])
+  [backend, after ?? '', backend, backend, backend, backend, dialect.list(tasks), backend, backend, backend, backend])
   const heads = records.filter(({ id, paused }) => id !== null && paused !== true && paused !== 1).map(toHead).sort(inOrder)
   const groupsOfKey = countOf(heads.map(({ limits }) => limits.key))
   const { now, next, seen, last } = records[0] as Record<string, unknown>
@@ -53,7 +54,8 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
     heads: heads.filter(({ full, limits }) => !full || (groupsOfKey.get(limits.key) ?? 0) > 1),
     now: Number(now),
     nextDue: next === null ? null : Number(next),
-    end: Number(seen) < LIMITED_GROUPS_MAX ? null : last as string
+    end: Number(seen) < LIMITED_GROUPS_MAX ? null : last as string,
+    strange: records.filter(({ task }) => typeof task === 'string' && !tasks.includes(task)).map(({ name, level }) => ({ group: name as string, priority: Number(level) }))
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Pruned, PruneRequest } from '../store.js'
 import type { Session } from '../session.js'
 import { PRUNE_LOOK_ROWS } from '../../core/limits.js'
+import { forgetReturned } from './returned.js'
 import { CLOCK_SKEW_MS, firstIdOf } from './uuid-time.js'
 
 /**
@@ -18,6 +19,7 @@ export async function prune (session: Session, request: PruneRequest): Promise<P
       DELETE FROM ${tables.results} WHERE id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} ORDER BY r.id LIMIT ? ${dialect.skipLocked})
       RETURNING id`, [...bindings, request.limit])).map(({ id }) => id as string)
     if (gone.length > 0) await run(`DELETE FROM ${tables.tags} WHERE ${dialect.isIn('id', 'uuid')}`, [dialect.list(gone)])
+    await forgetReturned(session, run, request.backend)
     await run(`DELETE FROM ${tables.limits} WHERE backend = ? AND until <= ?`, [request.backend, now])
     return gone
   })

@@ -3,6 +3,7 @@ import type { Dialect } from '../dialects/dialect.js'
 import { returned } from '../row.js'
 import { endClaims } from './claims.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
+import { noteReturned, PLACE } from './returned.js'
 
 /**
  * What handing a row back changes: READY and due as before, the attempt given back. A row that was to be cancelled ends
@@ -30,7 +31,8 @@ export async function release (session: Session, worker: string, rows: ReadonlyA
     await lockRows(session, run, rows.map(({ id }) => id))
     const records = rows.length === 0
       ? []
-      : await run(guardedUpdate(session, { source, set: handBack(dialect), returning: ['id'] }), [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
+      : await run(guardedUpdate(session, { source, set: handBack(dialect), returning: ['id', ...PLACE] }), [...source.bind(rows.map(({ id, claim }) => [id, claim])), worker])
+    await noteReturned(session, run, records)
     if (ended.length > 0) await run(...endClaims(session, worker, ended))
     return records.map(({ id }) => id as string)
   })
@@ -48,7 +50,8 @@ export async function releaseClaims (session: Session, run: Run, worker: string,
     FROM (SELECT ${ids.id} AS id, c.claim FROM ${tables.claims} c CROSS JOIN ${ids.from} WHERE c.worker = ? ${named}) AS h
       CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = h.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = h.claim
-    RETURNING ${returned(dialect, ['id'])}`, [...scope, worker])
+    RETURNING ${returned(dialect, ['id', ...PLACE])}`, [...scope, worker])
+  await noteReturned(session, run, records)
   await run(`DELETE FROM ${tables.claims} WHERE worker = ? ${named.replace('c.', '')}`, scope)
   return records.map(({ id }) => id as string)
 }

@@ -5,6 +5,7 @@ import { WORKER_LOST } from '../../core/errors.js'
 import { ERRORS_MAX, QUARANTINE_DEATHS } from '../../core/limits.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { handBack } from './release.js'
+import { forgetReturned, noteReturned, PLACE } from './returned.js'
 
 /**
  * Take back what dead workers hold. First fence them, so that they can neither claim nor renew again; then change each
@@ -53,6 +54,7 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
   const released = await giveBack(session, run, held.filter(({ started }) => !started))
   await run(`DELETE FROM ${tables.cancels} WHERE NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.cancels}.worker AND w.lease_until > 0)`)
   await run(`DELETE FROM ${tables.workers} WHERE lease_until = 0 AND backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.worker = ${tables.workers}.id)`, [backend])
+  await forgetReturned(session, run, backend)
   return { charged: charged.map(toRow), released }
 }
 
@@ -82,14 +84,17 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
     unique_held = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_held ELSE NULL END,
     errors = CASE WHEN r.errors IS NULL OR r.errors = '[]' THEN '[' || ${error} || ']' ELSE ${dialect.dropLast(`(${dialect.room('r.errors', ERRORS_MAX)})`)} || ',' || ${error} || ']' END`
   const values = held.map(({ id, worker, claim }) => [id, worker, claim, new WORKER_LOST(worker).message, crashBudget])
-  return await run(guardedUpdate(session, { source, set, worker: 'i.worker' }), source.bind(values))
+  const records = await run(guardedUpdate(session, { source, set, worker: 'i.worker' }), source.bind(values))
+  await noteReturned(session, run, records.filter(({ status }) => status === 'READY'))
+  return records
 }
 
 async function giveBack (session: Session, run: Run, held: readonly Held[]): Promise<string[]> {
   if (held.length === 0) return []
   const source = session.dialect.rows(HELD)
   const values = held.map(({ id, worker, claim }) => [id, worker, claim, null, null])
-  const records = await run(guardedUpdate(session, { source, set: handBack(session.dialect), worker: 'i.worker', returning: ['id'] }), source.bind(values))
+  const records = await run(guardedUpdate(session, { source, set: handBack(session.dialect), worker: 'i.worker', returning: ['id', ...PLACE] }), source.bind(values))
+  await noteReturned(session, run, records)
   return records.map(({ id }) => id as string)
 }
 

@@ -1,7 +1,7 @@
 import type { QueueStats, Stats } from '../store.js'
 import type { Session } from '../session.js'
 import { STATS_EXACT_ROWS_MAX } from '../../core/limits.js'
-import { queueNames } from './queue-names.js'
+import { parkedNames, queueNames } from './queue-names.js'
 
 type Counted = { count: number, exact: boolean }
 
@@ -10,6 +10,7 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
   const { dialect, tables } = session
   const held = dialect.elements('c.ids')
   const names = await queueNames(session, backend)
+  const parked = await parkedNames(session, backend)
   const running = new Map((await session.read('count running tasks', `
     SELECT r.queue, count(*) AS running FROM ${tables.claims} c CROSS JOIN ${held.from}
     JOIN ${tables.results} r ON r.id = ${held.id} AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
@@ -20,8 +21,8 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
   let exact = failed.exact
   const queues: Record<string, QueueStats> = Object.create(null)
   for (const queue of new Set([...names, ...running.keys(), ...failed.counts.keys(), ...paused, ...quarantined.keys()])) {
-    const ready = await countReady(session, backend, queue, '<=')
-    const deferred = await countReady(session, backend, queue, '>')
+    const ready = await countReady(session, backend, queue, parked, '<=')
+    const deferred = await countReady(session, backend, queue, parked, '>')
     exact &&= ready.exact && deferred.exact
     const apart = quarantined.get(queue)
     queues[queue] = {
@@ -29,25 +30,27 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
       deferred: deferred.count + (apart?.deferred ?? 0),
       running: running.get(queue) ?? 0,
       failed: failed.counts.get(queue) ?? 0,
-      oldestReadyMs: await oldestReady(session, backend, queue),
+      oldestReadyMs: await oldestReady(session, backend, queue, parked),
       paused: paused.has(queue)
     }
   }
   const workers = await liveWorkers(session, backend)
+  const unknown = await unknownTasks(session, backend, parked, new Set(workers.flatMap(({ tasks }) => tasks)))
   return {
     queues,
     workers: workers.map(({ tasks, ...worker }) => worker),
-    unknownTasks: await unknownTasks(session, backend, new Set(workers.flatMap(({ tasks }) => tasks))),
-    approximate: !exact
+    unknownTasks: unknown.tasks,
+    approximate: !exact || !unknown.exact
   }
 }
 
-async function countReady (session: Session, backend: string, queue: string, side: '<=' | '>'): Promise<Counted> {
+async function countReady (session: Session, backend: string, queue: string, parked: readonly string[], side: '<=' | '>'): Promise<Counted> {
   const { dialect, tables } = session
   const scope = (condition: string): string => `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND ${condition} AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
   const free = await count(session, scope('r.claimable'), [backend, queue])
-  const limited = await count(session, scope("r.parked = 'limit'"), [backend, queue])
-  return { count: free.count + limited.count, exact: free.exact && limited.exact }
+  const held = await Promise.all(parked.map(async (why) => await count(session, scope('r.parked = ?'), [backend, queue, why])))
+  const all = [free, ...held]
+  return { count: all.reduce((sum, { count }) => sum + count, 0), exact: all.every(({ exact }) => exact) }
 }
 
 /** READY rows that only a worker with a process to spare may take: few, in an index of their own. */
@@ -86,7 +89,7 @@ async function countFailed (session: Session, backend: string): Promise<{ counts
   return { counts: new Map([...counts].map(([queue, failed]) => [queue, Math.round(failed * factor)])), exact: false }
 }
 
-async function oldestReady (session: Session, backend: string, queue: string): Promise<number | null> {
+async function oldestReady (session: Session, backend: string, queue: string, parked: readonly string[]): Promise<number | null> {
   const { dialect, tables } = session
   // The first of each priority, at most 201 index look-ups.
   const [record] = await session.read('read the oldest ready task', `
@@ -98,10 +101,10 @@ async function oldestReady (session: Session, backend: string, queue: string): P
     )
     SELECT ${dialect.now} - min((SELECT min(r.due) FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND r.claimable AND NOT r.quarantined AND r.priority = lane.priority)) AS age
     FROM lane WHERE lane.priority IS NOT NULL`, [backend, queue, backend, queue, backend, queue])
-  const [limited] = await session.read('read the oldest ready task', `
-    SELECT ${dialect.now} - min(r.due) AS age FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit' AND NOT r.quarantined AND r.queue = ?`, [backend, queue])
+  const held = await Promise.all(parked.map(async (why) => (await session.read('read the oldest ready task', `
+    SELECT ${dialect.now} - min(r.due) AS age FROM ${tables.results} r WHERE r.backend = ? AND r.parked = ? AND r.queue = ?`, [backend, why, queue]))[0]))
   // Negative: all of it is deferred.
-  const ages = [record, limited].flatMap((found) => found?.['age'] === null || found?.['age'] === undefined ? [] : [Number(found['age'])]).filter((age) => age >= 0)
+  const ages = [record, ...held].flatMap((found) => found?.['age'] === null || found?.['age'] === undefined ? [] : [Number(found['age'])]).filter((age) => age >= 0)
   return ages.length === 0 ? null : Math.max(...ages)
 }
 
@@ -112,18 +115,23 @@ async function liveWorkers (session: Session, backend: string): Promise<Array<St
   return records.map(({ id, last_seen: lastSeen, running, quarantine, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), quarantine: quarantine === true || quarantine === 1, tasks: JSON.parse(tasks as string) as string[] }))
 }
 
-/** Among the rows that have waited longest, where the ones that nobody takes pile up. */
-async function unknownTasks (session: Session, backend: string, known: ReadonlySet<string>): Promise<Array<{ name: string, ready: number }>> {
+/**
+ * READY rows of names that no live worker knows: those that were put out of the way, and others among the first of the
+ * queues, as far as rows are counted.
+ */
+async function unknownTasks (session: Session, backend: string, parked: readonly string[], known: ReadonlySet<string>): Promise<{ tasks: Stats['unknownTasks'], exact: boolean }> {
   const { dialect, tables } = session
-  const records = await session.read('look for unknown tasks', `
-    SELECT s.task, count(*) AS ready FROM (
-      SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND NOT r.quarantined AND r.due <= ${dialect.now} LIMIT ?
-    ) AS s GROUP BY s.task
-    UNION ALL
-    SELECT s.task, count(*) AS ready FROM (
-      SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit' AND NOT r.quarantined AND r.due <= ${dialect.now} LIMIT ?
-    ) AS s GROUP BY s.task`, [backend, STATS_EXACT_ROWS_MAX, backend, STATS_EXACT_ROWS_MAX])
+  const due = `NOT r.quarantined AND r.due <= ${dialect.now}`
   const counts = new Map<string, number>()
-  for (const { task, ready } of records) counts.set(task as string, (counts.get(task as string) ?? 0) + Number(ready))
-  return [...counts].sort(([a], [b]) => a < b ? -1 : 1).filter(([name]) => !known.has(name)).map(([name, ready]) => ({ name, ready }))
+  let exact = true
+  for (const [condition, bindings] of [['r.claimable', []], ...parked.map((why) => ['r.parked = ?', [why]] as const)] as const) {
+    const records = await session.read('look for unknown tasks', `
+      SELECT s.task, count(*) AS ready FROM (
+        SELECT r.task FROM ${tables.results} r WHERE r.backend = ? AND ${condition} AND ${due} LIMIT ?
+      ) AS s GROUP BY s.task`, [backend, ...bindings, STATS_EXACT_ROWS_MAX])
+    for (const { task, ready } of records) counts.set(task as string, (counts.get(task as string) ?? 0) + Number(ready))
+    if (condition !== 'r.claimable' && records.reduce((sum, { ready }) => sum + Number(ready), 0) >= STATS_EXACT_ROWS_MAX) exact = false
+  }
+  const tasks = [...counts].sort(([a], [b]) => a < b ? -1 : 1).filter(([name]) => !known.has(name)).map(([name, ready]) => ({ name, ready }))
+  return { tasks, exact }
 }
