@@ -1,7 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimedRow, ClaimLimits, ClaimRequest, Lane, LaneHead, Lanes, LimitedClaim, Store } from '../store/store.js'
 import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS, RETURNED_KEPT_MS } from '../core/limits.js'
-import { Cursors, FROM_START, keyOf, type Depth } from './cursors.js'
+import { Cursors, FROM_START, type Depth } from './cursors.js'
+import { clockOf, isCut, topOf, withReturned, type KnownLanes } from './known-lanes.js'
 import type { Claim } from './ledger.js'
 import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
@@ -352,56 +353,7 @@ interface Look extends Pick<Found, 'claimed' | 'full'> {
   readonly pressing: boolean
 }
 
-interface KnownLanes {
-  readonly heads: readonly LaneHead[]
-  /** How far behind the cursors they were looked for. */
-  readonly depth: Depth
-  /** There are rows that have limits. */
-  readonly limited: boolean
-  readonly quarantined: boolean
-  /** The database's clock at `readAt`. */
-  readonly now: number
-  readonly readAt: number
-  readonly until: number
-}
-
-/** The database's clock now. */
-function clockOf ({ now, readAt }: KnownLanes): number {
-  return now + performance.now() - readAt
-}
-
 /** What is left of it once so many were claimed. */
 function less ({ limit, start }: Room, claimed: number): Room {
   return { limit: limit - claimed, start: Math.max(0, start - claimed) }
-}
-
-/** The lanes of the next so many priorities. */
-function topOf (lanes: readonly LaneHead[], first: number, priorities: number): LaneHead[] {
-  const chosen = new Set<number>()
-  const group: LaneHead[] = []
-  for (const lane of lanes.slice(first)) {
-    if (chosen.size === priorities && !chosen.has(lane.priority)) break
-    chosen.add(lane.priority)
-    group.push(lane)
-  }
-  return group
-}
-
-/** A lane gave as many rows as it might: there may be more. */
-function isCut (rows: readonly ClaimedRow[], most: number): boolean {
-  const counts = new Map<string, number>()
-  for (const row of rows) {
-    const key = keyOf(row)
-    const count = (counts.get(key) ?? 0) + 1
-    if (count >= most) return true
-    counts.set(key, count)
-  }
-  return false
-}
-
-/** Where a row came back there is one, though a look from the cursors may not have met it. */
-function withReturned ({ lanes, returned = [] }: Lanes): LaneHead[] {
-  const heads = new Map(lanes.map((lane) => [keyOf(lane), lane]))
-  for (const lane of returned) if (lane.due < (heads.get(keyOf(lane))?.due ?? Infinity)) heads.set(keyOf(lane), lane)
-  return [...heads.values()]
 }

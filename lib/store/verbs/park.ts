@@ -54,8 +54,8 @@ export async function unpark (session: Session, backend: string, tasks: readonly
 
 /** The names that live workers know. */
 async function liveTasks (session: Session, backend: string): Promise<string[]> {
-  const { dialect, tables } = session
-  const records = await session.read('read the workers', `SELECT DISTINCT tasks FROM ${tables.workers} WHERE backend = ? AND lease_until > ${dialect.now}`, [backend])
+  const clock = session.dialect.leaseClock()
+  const records = await session.read('read the workers', `SELECT DISTINCT w.tasks FROM ${session.tables.workers} w WHERE w.backend = ? AND NOT ${clock.expired('w')}`, [backend, ...clock.expiredBound])
   return records.flatMap(({ tasks }) => JSON.parse(tasks as string) as string[])
 }
 
