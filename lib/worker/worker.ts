@@ -3,18 +3,18 @@ import type { TasksHost } from '../core/host.js'
 import type { DatabaseBackend } from '../backends/database.js'
 import type { Listener } from '../store/store.js'
 import { WORKER_RUNNING } from '../core/errors.js'
-import { BUFFER_ROWS_MAX, PRUNE_INTERVAL_MS } from '../core/limits.js'
+import { BUFFER_ROWS_MAX } from '../core/limits.js'
 import { databaseBackend } from './backend.js'
 import type { Isolation } from '../run/isolated.js'
 import { Claimer, type Room } from './claimer.js'
-import { Loop } from './loop.js'
+import { loopsOf } from './house.js'
+import type { Loop } from './loop.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { Outage } from './outage.js'
 import { Pace } from './pace.js'
 import { Parking } from './parking.js'
 import { pause } from './pause.js'
 import { PoolWatch } from './pool-watch.js'
-import { Pruner } from './pruner.js'
 import { Quarantine } from './quarantine.js'
 import { Rescuer } from './rescuer.js'
 import { EMBEDDED, type WorkerRole } from './role.js'
@@ -112,18 +112,8 @@ export class Worker {
       onDry: () => { void this.#onDry() }
     })
     this.#rescuer = new Rescuer(host, this.#backend)
-    const pruner = new Pruner(store, alias, this.#backend.defaults.retention, this.#log)
     const onError = (error: unknown): void => { outage.failed(error, SWEEPING) }
-    this.#loops = [
-      new Loop({ every: options.sweep, onError, run: async () => { await this.#sweep() } }),
-      ...role.quarantined
-        ? []
-        : [
-            // By itself: to let go of a million is not to keep dead workers from being found.
-            new Loop({ every: options.sweep, onError, run: async (signal) => { await parking.letGo(signal) } }),
-            new Loop({ every: PRUNE_INTERVAL_MS, onError, run: async (signal) => { await pruner.runOnce(signal) } })
-          ]
-    ]
+    this.#loops = loopsOf({ backend: this.#backend, role, log: this.#log, every: options.sweep, parking, sweep: async () => { await this.#sweep() }, onError })
   }
 
   /** Random at each boot, and new after a lost lease; null while it is not registered. */
