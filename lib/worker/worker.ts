@@ -112,8 +112,7 @@ export class Worker {
       onDry: () => { void this.#onDry() }
     })
     this.#rescuer = new Rescuer(host, this.#backend)
-    const onError = (error: unknown): void => { outage.failed(error, SWEEPING) }
-    this.#loops = loopsOf({ backend: this.#backend, role, log: this.#log, every: options.sweep, parking, sweep: async () => { await this.#sweep() }, onError })
+    this.#loops = loopsOf({ backend: this.#backend, role, log: this.#log, every: options.sweep, parking, sweep: async () => { await this.#sweep() }, onError: (error) => { outage.failed(error, SWEEPING) } })
   }
 
   /** Random at each boot, and new after a lost lease; null while it is not registered. */
