@@ -1,6 +1,6 @@
 import type { ClaimRequest, Lane } from '../store.js'
 import type { Run, Session } from '../session.js'
-import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim.js'
+import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns } from './claimed.js'
 import { START } from './lanes.js'
 

@@ -1,11 +1,10 @@
 import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
-import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
 import { claimInTurn } from './claim-in-turn.js'
+import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
-import { LANE, laneCtes, laneValues, lanes as lanesOf, limitedScope, START } from './lanes.js'
-import { WORKER_IDS_MAX } from '../../core/limits.js'
+import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
 
@@ -42,17 +41,6 @@ async function dueLanes (session: Session, { backend, quarantined = false, unles
     .map(({ queue, priority }) => ({ queue, priority, after: null }))
 }
 
-export type Statement = [sql: string, bindings: unknown[]]
-
-// What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
-export function changes (dialect: Dialect): string {
-  return `status = 'RUNNING', claimable = false, attempts = r.attempts + 1,
-    started_at = coalesce(r.started_at, n.at), last_attempted_at = n.at,
-    worker_ids = CASE WHEN r.worker IS NULL THEN r.worker_ids WHEN r.worker_ids IS NULL THEN '["' || r.worker || '"]'
-      ELSE ${dialect.dropLast(`(${dialect.room('r.worker_ids', WORKER_IDS_MAX - 1)})`)} || ',"' || r.worker || '"]' END,
-    unique_held = CASE WHEN r.unique_ready THEN NULL ELSE r.unique_held END`
-}
-
 function oneStatement (session: Session, request: ClaimRequest): Statement {
   const { dialect, tables } = session
   const { worker, claim, backend, limit, most, start, tasks } = request
@@ -86,14 +74,6 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
   return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), most ?? limit, backend, ...(most === undefined ? [] : [most]), limit, worker, claim, worker, claim, backend, start]]
 }
 
-/** The first last row of a lane that gave as many rows as it may: behind it there could be another of that lane. */
-export const CUT = `cut AS MATERIALIZED (
-    SELECT -g.priority AS rank, g.due, g.seq FROM (
-      SELECT found.*, row_number() OVER (PARTITION BY queue, priority ORDER BY due, seq) AS nth FROM found
-    ) AS g WHERE g.nth = ? ORDER BY 1, 2, 3 LIMIT 1
-  )`
-export const BEFORE_CUT = 'WHERE NOT EXISTS (SELECT 1 FROM cut c WHERE (-f.priority, f.due, f.seq) > (c.rank, c.due, c.seq))'
-
 /** The moment that a lease is compared with; the claim's own, where no test has moved the time of tasks. */
 function leaseMoment ({ dialect, realNow }: Session): string {
   return dialect.now === realNow ? 'n.at' : realNow
@@ -122,19 +102,6 @@ export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token)
       SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
       WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
     ) AS taken`, [worker, claim]]
-}
-
-// One index look-up, asked once a statement.
-export function noneLimited (tables: Tables, { unlessLimited, quarantined = false }: ClaimRequest): string {
-  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 ${limitedScope(tables, quarantined)})` : ''
-}
-
-export function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {
-  return unlessLimited === true ? [backend] : []
-}
-
-export function quarantine ({ quarantined }: Pick<ClaimRequest, 'quarantined'>): string {
-  return quarantined === true ? 'r.quarantined' : 'NOT r.quarantined'
 }
 
 function notPaused (tables: Tables): string {

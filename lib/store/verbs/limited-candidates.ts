@@ -1,7 +1,7 @@
 import type { LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { decodeLimits } from '../limits.js'
-import { quarantine } from './claim.js'
+import { quarantine } from './claim-terms.js'
 import { START } from './lanes.js'
 import type { Candidate, Limits } from './limited-room.js'
 
