@@ -124,6 +124,7 @@ export const CALL_TIMEOUT_MS = 15_000 // what a call may take in all: waiting fo
 export const KEEPER_CALL_MIN_MS = 1_000 // a keeper's calls get a sixth of the lease, and no less than this
 export const MIGRATE_TIMEOUT_MS = 10 * 60_000 // the same for a migration, which may have much to rewrite, or another's to wait for
 export const PROGRESS_WAIT_MS = 1_000 // what an ending waits for progress that was reported before it
+export const TRANSACTION_IDLE_MS = 1_000 // after which PostgreSQL ends a short transaction of ours whose process stands still: others wait for what it has locked
 export const CALL_RETRY_MS = 5_000 // how long a call that meets passing faults is tried again; part of its time
 export const NOTIFY_INTERVAL_MS = 10 // NOTIFY takes a lock at commit: no process sends more than one in this time
 export const LISTEN_HEARTBEAT_MS = 10_000 // how often the LISTEN connection is proved alive

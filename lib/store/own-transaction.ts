@@ -6,9 +6,10 @@ import type { Wire } from './wire.js'
 /** Statements on one connection of our own, from BEGIN to COMMIT; rolled back where the function throws. */
 export async function ownTransaction<T> (wire: Wire, dialect: Dialect, connection: PooledConnection, fn: (run: Run) => Promise<T>): Promise<T> {
   const send = async (sql: string): Promise<unknown> => await wire.send(connection, sql, [], {})
-  await send(wire.begin)
   let value: T
   try {
+    // Both in one round trip.
+    await send(dialect.idleLimit === '' ? wire.begin : `${wire.begin}; ${dialect.idleLimit}`)
     value = await fn(runOn(wire, dialect, connection))
     await send('COMMIT')
   } catch (error) {

@@ -128,7 +128,12 @@ export class Session {
   async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
     const { inTurn, writer, wireOf } = this.#connections
     const wire = wireOf(writer)
-    if (wire === null) return await this.transaction(what, async (trx) => await fn(this.inside(trx)))
+    if (wire === null) {
+      return await this.transaction(what, async (trx) => {
+        if (this.dialect.idleLimit !== '') await trx.raw(this.dialect.idleLimit)
+        return await fn(this.inside(trx))
+      })
+    }
     return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#withConnection(deadline, writer, async (connection) => await ownTransaction(wire, this.dialect, connection, fn))))
   }
 

@@ -6,6 +6,8 @@ const rules = { rates: new Map([['r', { max: 2, every: 100 }]]), resumeMs: 500 }
 const boot = (pid: number, ppid: number): Entry => ({ what: 'boot', at: 0, pid, ppid })
 const start = (at: number, id: string, fields: Record<string, unknown> = {}, pid = 1): Entry => ({ what: 'start', at, pid, id, attempt: 1, key: 'k', limit: 1, place: null, claimed: at, ...fields })
 const end = (at: number, id: string, pid = 1): Entry => ({ what: 'end', at, pid, id, attempt: 1 })
+const up = (at: number, of: number): Entry => ({ what: 'up', at, pid: 99, of })
+const down = (at: number, of: number): Entry => ({ what: 'down', at, pid: 99, of })
 const kill = (at: number, of: number): Entry => ({ what: 'kill', at, pid: 99, of })
 
 t.test('attempts one after the other, in their places, are well', async (t) => {
@@ -29,7 +31,10 @@ t.test('a place that comes too early is found, and one that is tried again is no
 })
 
 t.test('a key that nobody takes over is found', async (t) => {
-  t.match(checkLimits([start(1, 'a'), kill(5, 1), start(600, 'b', {}, 2)], rules), [/nothing for 595 ms/])
+  const story = [start(1, 'a'), kill(5, 1), start(600, 'b', {}, 2)]
+  t.match(checkLimits([up(0, 2), ...story], rules), [/nothing for 595 ms/])
+  t.same(checkLimits([up(101, 2), ...story], rules), [], 'there was no worker')
+  t.same(checkLimits([up(0, 2), down(500, 2), up(400, 3), ...story], rules), [], 'none was there for long enough')
 })
 
 t.test('a rate that is passed is found, wherever the time begins', async (t) => {

@@ -2,7 +2,7 @@ import type { Entry } from './ledger.ts'
 
 export interface LimitRules {
   readonly rates: ReadonlyMap<string, { readonly max: number, readonly every: number }>
-  /** Milliseconds from the death of a process until a key that it held has its next attempt. */
+  /** Milliseconds from the death of a process until a key that it held has its next attempt, while one worker is up. */
   readonly resumeMs: number
 }
 
@@ -21,14 +21,16 @@ interface Attempt {
 
 /**
  * What is wrong with what the ledgers of some processes tell about attempts under keys and rates. Sentences; empty where
- * all is well. `kill` entries name the process (`of`) that was killed, with those that it had started.
+ * all is well. `kill` entries name the process (`of`) that was killed, or stopped for good, with those that it had
+ * started; `up` and `down` a worker that was ready, and was told to stop.
  */
 export function checkLimits (entries: readonly Entry[], { rates, resumeMs }: LimitRules): string[] {
   const attempts = attemptsOf(entries)
+  const workers = workersOf(entries)
   const byKey = new Map<string, Attempt[]>()
   for (const attempt of attempts) byKey.set(attempt.key, [...byKey.get(attempt.key) ?? [], attempt])
   return [
-    ...[...byKey].flatMap(([key, all]) => [...tooMany(key, all), ...disorder(key, all), ...stuck(key, all, resumeMs)]),
+    ...[...byKey].flatMap(([key, all]) => [...tooMany(key, all), ...disorder(key, all), ...stuck(key, all, workers, resumeMs)]),
     ...[...rates].flatMap(([name, rate]) => tooOften(name, entries.filter(({ what, rate: of }) => what === 'start' && of === name), rate))
   ]
 }
@@ -61,12 +63,23 @@ function disorder (key: string, attempts: readonly Attempt[]): string[] {
   return placed.slice(1).flatMap(({ place }, index) => (place as number) < (placed[index]?.place as number) ? [`${key}: place ${place as number} after ${placed[index]?.place as number}`] : [])
 }
 
+interface Span { readonly from: number, readonly to: number }
+
+/** When there was a worker that could have taken something over. */
+function workersOf (entries: readonly Entry[]): Span[] {
+  return entries.filter(({ what }) => what === 'up').map(({ at, of }) => ({
+    from: at,
+    to: Math.min(...entries.filter(({ what, of: whose }) => whose === of && (what === 'down' || what === 'kill')).map(({ at }) => at))
+  }))
+}
+
 /** At its first death: from the second on a task waits for a process of its own to come up. */
-function stuck (key: string, attempts: readonly Attempt[], resumeMs: number): string[] {
+function stuck (key: string, attempts: readonly Attempt[], workers: readonly Span[], resumeMs: number): string[] {
   const firstDeath = (attempt: Attempt): boolean => attempt.died && !attempts.some(({ id, died, to }) => died && id === attempt.id && to < attempt.to)
   return attempts.filter(firstDeath).flatMap(({ id, to }) => {
     const next = Math.min(...attempts.filter(({ from }) => from > to).map(({ from }) => from))
-    return next - to > resumeMs && Number.isFinite(next) ? [`${key}: nothing for ${Math.round(next - to)} ms after the death of ${id}`] : []
+    const looking = Math.max(...workers.map((worker) => Math.min(next, worker.to) - Math.max(to, worker.from)))
+    return looking > resumeMs && Number.isFinite(next) ? [`${key}: nothing for ${Math.round(looking)} ms of a worker after the death of ${id}`] : []
   })
 }
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
 import type { Send } from '../session.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
-import { POSTGRES_VERSION_MIN } from '../../core/limits.js'
+import { POSTGRES_VERSION_MIN, TRANSACTION_IDLE_MS } from '../../core/limits.js'
 
 // clock_timestamp, not now(): a transaction that is open for an hour must not write moments of an hour ago. As a
 // sub-query it is evaluated once and can bound an index scan, which a volatile function cannot. floor, so that
@@ -63,6 +63,7 @@ export const postgres: Dialect = Object.freeze({
   },
 
   beginWrite: () => '',
+  idleLimit: `SET LOCAL idle_in_transaction_session_timeout = ${TRANSACTION_IDLE_MS}`,
   rowsOf: (result: unknown) => (result as { rows: Array<Record<string, unknown>> }).rows,
   tuple: (columns: readonly string[]) => columns.join(', '),
   tuples: (columns: readonly string[]) => columns.join(', '),
