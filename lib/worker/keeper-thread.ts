@@ -8,6 +8,7 @@ import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './
 import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
 import type { PipeMessage } from './messages.js'
+import { ThreadEnd } from './thread-end.js'
 import { openThreadStore, type ThreadStore } from './thread-store.js'
 
 /** What the thread is started with. */
@@ -15,6 +16,8 @@ export interface KeeperThreadData {
   readonly store: ThreadStore
   readonly settings: KeeperSettings
   readonly memory: SharedArrayBuffer
+  /** Of its ThreadEnd. */
+  readonly end: SharedArrayBuffer
   /** A pipe to the supervisor; null where there is none: then a blocked loop is left alone. */
   readonly pipe: number | null
 }
@@ -25,9 +28,10 @@ export type KeeperOrder =
   | { readonly type: 'forget', readonly id: string }
   | { readonly type: 'stop' }
 
-const { store: origin, settings, memory, pipe } = workerData as KeeperThreadData
+const { store: origin, settings, memory, end: endMemory, pipe } = workerData as KeeperThreadData
 const port = parentPort as NonNullable<typeof parentPort>
 const heartbeat = new Heartbeat(memory)
+const end = new ThreadEnd(endMemory)
 // A connection that is dead and does not say so must not cost the lease: there is time for several tries.
 const callTimeout = Math.min(CALL_TIMEOUT_MS, Math.max(KEEPER_CALL_MIN_MS, settings.leaseMs / 6))
 const { store, release } = openThreadStore({ ...origin, config: { ...origin.config, callTimeout } })
@@ -48,6 +52,7 @@ void run()
 async function run (): Promise<void> {
   keeper.connected = false // the loop is watched from the first moment
   keeper.start()
+  if (!end.open()) return
   const backoff = new Backoff(50, 1_000)
   while (!stopped.signal.aborted) {
     try {
@@ -63,9 +68,10 @@ async function run (): Promise<void> {
 
 async function stop (): Promise<void> {
   stopped.abort()
-  await keeper.stop()
-  await store.close().catch(() => {})
+  // At once: a store that is closing tries nothing again.
+  await Promise.all([keeper.stop(), store.close().catch(() => {})])
   await release()
+  end.closed()
   port.close()
 }
 

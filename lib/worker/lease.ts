@@ -5,6 +5,7 @@ import { beatInterval, Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
 import type { KeeperOrder, KeeperThreadData } from './keeper-thread.js'
 import { monotonic, settledWithin } from './pause.js'
+import { ThreadEnd, waitAtExit } from './thread-end.js'
 import type { ThreadStore } from './thread-store.js'
 
 export interface LeaseSettings {
@@ -25,7 +26,8 @@ export interface LeaseSettings {
   readonly onLost: (marginMs: number) => void
 }
 
-const THREAD_STOP_MS = 2_000 // what a keeper gets to close its connections
+const THREAD_STOP_MS = 2_000 // what a keeper gets to close its connections to PostgreSQL: one that is half open never closes
+const THREAD_LEAVE_MS = 15_000 // after which one with a SQLite file is left to end by itself: its disk does not answer
 
 /**
  * A worker's lease as its main loop sees it: held until a moment by the monotonic clock, counted from when the last
@@ -89,8 +91,10 @@ export class Lease {
     if (thread === null) return
     const gone = new Promise((resolve) => { thread.once('exit', resolve) })
     thread.postMessage({ type: 'stop' } satisfies KeeperOrder)
-    if (!await settledWithin(gone, THREAD_STOP_MS)) await thread.terminate()
     this.#thread = null
+    if (this.#settings.origin?.sqlite !== true) {
+      if (!await settledWithin(gone, THREAD_STOP_MS)) await thread.terminate()
+    } else if (!await settledWithin(gone, THREAD_LEAVE_MS)) thread.unref() // see ThreadEnd
   }
 
   #keeperSettings (): KeeperSettings {
@@ -114,9 +118,11 @@ export class Lease {
   }
 
   #keepInThread (store: ThreadStore): void {
-    const data: KeeperThreadData = { store, settings: this.#keeperSettings(), memory: this.#heartbeat.memory, pipe: this.#settings.pipe }
+    const end = new ThreadEnd()
+    const data: KeeperThreadData = { store, end: end.memory, settings: this.#keeperSettings(), memory: this.#heartbeat.memory, pipe: this.#settings.pipe }
     // No flags of the app: the thread runs no code of the app.
     const thread = new Thread(new URL('./keeper-thread.js', import.meta.url), { workerData: data, execArgv: [], name: 'fastify-tasks keeper' })
+    if (store.sqlite) waitAtExit(thread, end, () => { thread.postMessage({ type: 'stop' } satisfies KeeperOrder) })
     thread.on('message', (report: KeeperReport) => {
       if (report.type === 'renewed') void this.#stopHere()
       this.#hear(report)

@@ -6,6 +6,8 @@ import type { Store } from '../store/store.js'
 /** How a thread opens a store of its own: by URL, or by what an app's own Knex instance connects with. */
 export interface ThreadStore {
   readonly config: StoreConfig
+  /** What is open in it ends by itself, and never from outside: see ThreadEnd. */
+  readonly sqlite: boolean
   readonly knex: { readonly client: string, readonly connection: object | string, readonly useNullAsDefault: boolean } | null
 }
 
@@ -16,13 +18,13 @@ export interface ThreadStore {
 export function threadStoreOf (store: Store): ThreadStore | null {
   const { knex: shared, ...rest } = store.config
   const config = { ...rest, migrate: false, listen: false }
-  if (shared === undefined) return config.url?.includes(':memory:') === true ? null : { config, knex: null }
+  if (shared === undefined) return config.url?.includes(':memory:') === true ? null : { config, sqlite: config.url?.startsWith('sqlite:') === true, knex: null }
   const { client, connection } = shared.client.config as Knex.Config
   if (typeof client !== 'string' || typeof connection === 'function' || connection === undefined || inMemory(connection)) return null
   // Knex keeps the password where a copy does not see it.
   const settings = typeof connection === 'string' ? connection : { ...connection, ...secretsOf(connection) }
   try {
-    return { config, knex: { client, connection: structuredClone(settings), useNullAsDefault: true } }
+    return { config, sqlite: client.includes('sqlite'), knex: { client, connection: structuredClone(settings), useNullAsDefault: true } }
   } catch {
     return null
   }
