@@ -144,7 +144,7 @@ export function checkOverrides (name: string, base: CheckedOptions, overrides: u
 export function checkRetry (value: unknown, refuse: Refuse): CheckedRetry {
   const given = (typeof value === 'number' ? { limit: value } : value) as Record<string, unknown>
   if (!isObject(given)) refuse('retry', 'must be a number of retries or { limit, delay, backoff, factor, maxDelay, jitter, retryIf }')
-  const unknown = Object.keys(given).find((field) => !(field in RETRY_DEFAULTS))
+  const unknown = Object.keys(given).find((field) => !Object.hasOwn(RETRY_DEFAULTS, field))
   if (unknown !== undefined) refuse(`retry.${unknown}`, 'is not an option')
   const retry = { ...RETRY_DEFAULTS, ...dropUndefined(given) } as Record<keyof CheckedRetry, unknown>
   const { limit, backoff, factor, jitter, retryIf } = retry
@@ -192,7 +192,9 @@ function checkTags (value: unknown, refuse: Refuse): readonly string[] {
 }
 
 function checkRateLimit (value: unknown, refuse: Refuse): unknown {
-  const { max, every, key: name } = (isObject(value) ? value : {}) as Record<string, unknown>
+  const { max, every, key: name, ...others } = (isObject(value) ? value : {}) as Record<string, unknown>
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) refuse(`rateLimit.${unknown}`, 'is not an option; there are max, every and key')
   if (!isCount(max)) refuse('rateLimit.max', 'must be a whole number from 1')
   if (name !== undefined && !isKey(name)) refuse('rateLimit.key', `must be a string of 1 to ${limits.KEY_LENGTH_MAX} characters`)
   return Object.freeze({ max, every: positiveDuration('rateLimit.every', every, refuse), ...(name !== undefined && { key: name }) })

@@ -18,6 +18,14 @@ t.test('options that are undefined are no options, and null is refused', async (
   t.throws(() => add.using(null as never), { code: 'FST_TASKS_INVALID_TASK' })
 })
 
+t.test('an option that a rate limit or a retry rule does not know is refused, in a definition and in using()', (t) => {
+  for (const options of [{ rateLimit: { max: 1, every: '1s', keys: 'service' } }, { rateLimit: { max: 1, every: '1s', constructor: 1 } }, { retry: { limit: 1, tries: 2 } }, { retry: { limit: 1, constructor: 1 } }]) {
+    t.throws(() => task('limited', options as never, () => 1), { code: 'FST_TASKS_INVALID_TASK' }, JSON.stringify(options))
+    t.throws(() => add.using(options as never), { code: 'FST_TASKS_INVALID_TASK' }, JSON.stringify(options))
+  }
+  t.end()
+})
+
 t.test('what is no list of lists of arguments is refused alike by task.enqueueMany() and by app.tasks.enqueueMany()', async (t) => {
   let runs = 0
   const count = task('count', () => { runs += 1 })

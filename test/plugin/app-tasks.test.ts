@@ -107,11 +107,11 @@ t.test("a third party's requests are frozen, and its results are told of", async
 t.test('bad filters are refused before the backend is asked', async (t) => {
   const app = await build(t, { backends: { default: { url: 'sqlite::memory:' } } })
   const bad = (filter: unknown): TaskFilter => filter as TaskFilter
-  for (const filter of [{}, { tag: undefined }, null, undefined, 7, [], { state: 'READY' }, { status: 'ready' }, { status: ['READY'] }, { status: 'toString' }, { queueName: 'a b' }, { task: '' }, { task: () => {} }, { tag: '' }, { tag: 3 }, { backend: 'default' }]) {
+  for (const filter of [{}, { tag: undefined }, null, undefined, 7, [], { state: 'READY' }, { status: 'ready' }, { status: ['READY'] }, { status: 'toString' }, { queueName: 'a b' }, { task: '' }, { task: () => {} }, { tag: '' }, { tag: 3 }, { tag: 'a\0b' }, { tag: '\ud800' }, { backend: 'default' }]) {
     await t.rejects(app.tasks.cancel(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
     await t.rejects(app.tasks.retry(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
   }
-  for (const filter of [{ limit: 0 }, { limit: 1001 }, { limit: 1.5 }, { limit: '5' }, { after: 5 }, { after: "'; --" }, { status: 'x' }, { unknown: 1 }, 'READY', null,
+  for (const filter of [{ limit: 0 }, { limit: 1001 }, { limit: 1.5 }, { limit: '5' }, { after: 5 }, { after: "'; --" }, { status: 'x' }, { unknown: 1 }, 'READY', null, { tag: 'a\0b' },
     { enqueuedAfter: 5 }, { enqueuedBefore: 'yesterday' }, { enqueuedAfter: '2026-11-20T08:00' }, { finishedAfter: new Date(NaN) }, { finishedBefore: null }, { finishedBefore: '2026-13-01' }, { enqueuedAfter: '2026-11-21', enqueuedBefore: '2026-11-20' }]) {
     await t.rejects(app.tasks.list(bad(filter)), { code: 'FST_TASKS_INVALID_FILTER' }, JSON.stringify(filter))
   }
