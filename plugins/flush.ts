@@ -31,7 +31,7 @@ export async function flushNow (core: TaskCore, items: readonly HeldEnqueue[], l
     try {
       stored.push(...await store(core, group))
     } catch (error) {
-      // The client is told that nothing was enqueued: what another backend took already is taken back.
+      // The client is told that nothing was stored: what another backend took already is taken back.
       await Promise.allSettled(stored.map(async (result) => await result.cancel()))
       log.error({ tasks: idsOf(items), ...briefFailure(error) }, 'the tasks of a request could not be stored; its client is told so')
       throw flushFailed(items.length, error as Error)
@@ -69,9 +69,17 @@ export async function flushForSure (core: TaskCore, items: readonly HeldEnqueue[
   return lost.length === 0 ? null : await report(core, lost, log)
 }
 
-export function flushFailed (count: number, cause: Error): Error {
-  return new (FLUSH_FAILED as unknown as new (count: number, options: ErrorOptions) => Error)(count, { cause })
+export function flushFailed (count: number, cause: Error, outcome = outcomeOf(cause)): Error {
+  return new (FLUSH_FAILED as unknown as new (count: number, outcome: string, options: ErrorOptions) => Error)(count, outcome, { cause })
 }
+
+/** What may be said of a write that failed so. */
+export function outcomeOf (cause: unknown): string {
+  const unsure = (cause as { unsure?: unknown } | null | undefined)?.unsure === true
+  return unsure ? 'the answer of the database was lost, and they may be stored or not. Look before you try again' : NOTHING
+}
+
+export const NOTHING = 'nothing was stored; try again'
 
 export function idsOf (items: readonly HeldEnqueue[]): string[] {
   return items.map(({ request }) => request.id)

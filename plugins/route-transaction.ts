@@ -4,7 +4,7 @@ import { COMMIT_FAILED, UNSUPPORTED } from '../lib/core/errors.js'
 import type { TaskResult } from '../lib/core/result.js'
 import type { TransactionScope } from '../lib/run/open-transaction.js'
 import type { WriteTransaction } from '../lib/store/store.js'
-import { flushFailed } from './flush.js'
+import { flushFailed, NOTHING, outcomeOf } from './flush.js'
 
 /** What a backend must have for a route's `transaction`. */
 interface TransactionalBackend {
@@ -52,16 +52,24 @@ export class RouteTransaction {
       if (requests.length > 0) results = await backend.enqueueIn(this.transaction, requests)
     } catch (error) {
       await this.rollback()
-      throw flushFailed(requests.length, error as Error)
+      throw flushFailed(requests.length, error as Error, NOTHING) // the COMMIT was not sent
     }
     try {
       await this.#write.commit()
       return results
     } catch (cause) {
-      throw new (COMMIT_FAILED as unknown as new (options: ErrorOptions) => Error)({ cause })
+      if (await this.#isCommitted(cause, results)) return results
+      throw new (COMMIT_FAILED as unknown as new (outcome: string, options: ErrorOptions) => Error)(outcomeOf(cause), { cause })
     } finally {
       this.#scope.open = null
     }
+  }
+
+  /** Where the answer was lost: one row that stands says that all of it does. One that does not may still come. */
+  async #isCommitted (cause: unknown, results: readonly TaskResult[]): Promise<boolean> {
+    const [stored] = results.filter(({ isDuplicate }) => !isDuplicate)
+    if ((cause as { unsure?: unknown }).unsure !== true || stored === undefined) return false
+    return await this.backend.getResult(stored.id).then(() => true, () => false)
   }
 
   /** Never rejects: what cannot be rolled back was not committed, and ends with its connection. */

@@ -38,8 +38,8 @@ export const MIGRATION_REQUIRED = createError<[string, string]>('FST_TASKS_MIGRA
 export const SCHEMA_TOO_NEW = createError<[string, string]>('FST_TASKS_SCHEMA_TOO_NEW', 'The task tables were written by a newer version of fastify-tasks (migration %s). Upgrade to a version that has it; this one knows %s.', 500)
 export const STORE_UNAVAILABLE = createError<[string, string]>('FST_TASKS_STORE_UNAVAILABLE', 'The task database could not %s: %s', 503)
 export const CLOSED = createError<[string]>('FST_TASKS_CLOSED', 'Cannot %s: the app is closing or closed.', 503)
-export const FLUSH_FAILED = createError<[number]>('FST_TASKS_FLUSH_FAILED', 'The %d tasks of this request could not be stored. Nothing was enqueued; try again.', 503)
-export const COMMIT_FAILED = createError<[]>('FST_TASKS_COMMIT_FAILED', "This request's transaction could not be committed. Nothing was stored; try again.", 503)
+export const FLUSH_FAILED = createError<[number, string]>('FST_TASKS_FLUSH_FAILED', 'The %d tasks of this request could not be stored: %s.', 503)
+export const COMMIT_FAILED = createError<[string]>('FST_TASKS_COMMIT_FAILED', "This request's transaction could not be committed: %s.", 503)
 
 // What ends an attempt or aborts its signal
 export const TIMEOUT = createError<[string, number]>('FST_TASKS_TIMEOUT', "Task '%s' did not end within its timeout of %d ms.", 500)

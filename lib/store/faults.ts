@@ -106,7 +106,22 @@ function entryOf (code: string): Entry | undefined {
   return name === undefined ? undefined : TABLE[name]
 }
 
-const SQLSTATE = /^[0-9A-Z]{5}$/
+const SQLSTATE = /^(?!E)[0-9A-Z]{5}$/ // EPIPE is none
+
+/**
+ * True where nobody can say from the error whether a commit took effect: its answer was lost. Any other error is the
+ * server's own answer that it did not.
+ */
+export function leavesUnsure (error: unknown): boolean {
+  const code = codeOf(error)
+  if (code !== null && NEVER_SENT.has(code)) return false
+  if (code === null) return faultOf(error) === 'transient' // in words only: the connection is gone
+  if (!SQLSTATE.test(code)) return faultOf(error) === 'transient' ? !code.startsWith('SQLITE_') : code.startsWith('SQLITE_IOERR')
+  return code === '40003' || code.startsWith('08') || code.startsWith('57P') || code.startsWith('58')
+}
+
+// There was no connection to send it on.
+const NEVER_SENT: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EMFILE', 'EAI_AGAIN', '57P03'])
 
 /** True where a statement that was prepared in one session was sent to another: there is a transaction pooler in front. */
 export function isForeignSession (error: unknown): boolean {

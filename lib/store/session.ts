@@ -7,7 +7,7 @@ import type { Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
 import type { Clock } from '../core/clock.js'
-import { breaksUniqueness, describeFault, faultOf, isForeignSession, refusesOptions } from './faults.js'
+import { breaksUniqueness, describeFault, faultOf, isForeignSession, leavesUnsure, refusesOptions } from './faults.js'
 import { ownTransaction } from './own-transaction.js'
 import { Pooled, type PooledConnection } from './pooled.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
@@ -50,6 +50,9 @@ export interface OpenTransaction {
   /** Wait for a statement on it. @throws FST_TASKS_STORE_UNAVAILABLE, where no answer comes in time, too */
   answer: <T>(what: string, work: Promise<T>) => Promise<T>
 }
+
+/** `unsure`: an earlier try may have taken effect, its answer lost. */
+export interface Told<T> { readonly value: T, readonly tries: number, readonly unsure: boolean }
 
 /** Statements on their way to the database: which connection, how long, and what happens when it does not answer. */
 export class Session {
@@ -94,10 +97,10 @@ export class Session {
     return value
   }
 
-  /** One statement that writes. `tries` above 1: an earlier try may have taken effect, its answer lost. */
-  async write (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: Records, tries: number }> {
+  /** One statement that writes. */
+  async write (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<{ rows: Records, tries: number, unsure: boolean }> {
     let text = sql
-    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
+    const { value, tries, unsure } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
       const sent = text
       text = how.again ?? sql
       try {
@@ -107,7 +110,7 @@ export class Session {
         return await this.#send(deadline, this.#connections.writer, text, bindings, how)
       }
     }))
-    return { rows: value, tries }
+    return { rows: value, tries, unsure }
   }
 
   /**
@@ -125,7 +128,7 @@ export class Session {
   }
 
   /** Several statements, the first of which writes, in a short transaction. Run again as a whole after a passing fault. */
-  async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<{ value: T, tries: number }> {
+  async transact<T> (what: string, fn: (run: Run) => Promise<T>): Promise<Told<T>> {
     const { inTurn, writer, wireOf } = this.#connections
     const wire = wireOf(writer)
     if (wire === null) {
@@ -138,7 +141,7 @@ export class Session {
   }
 
   /** The same, with the transaction itself and a time for the whole of it. */
-  async transaction<T> (what: string, fn: (transaction: Knex.Transaction) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<{ value: T, tries: number }> {
+  async transaction<T> (what: string, fn: (transaction: Knex.Transaction) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<Told<T>> {
     const { inTurn, writer } = this.#connections
     const whole = async (connection?: PooledConnection): Promise<T> => await writer.transaction(fn, connection === undefined ? {} : { connection })
     // The time includes BEGIN and COMMIT: so the connection is taken here, and not by Knex.
@@ -187,18 +190,20 @@ export class Session {
     }
   }
 
-  async #persist<T> (what: string, send: (deadline: Deadline) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<{ value: T, tries: number }> {
+  async #persist<T> (what: string, send: (deadline: Deadline) => Promise<T>, timeoutMs = this.#connections.callTimeoutMs): Promise<Told<T>> {
     const deadline = new Deadline(timeoutMs)
     // A try that begins late would have no time of its own.
     const lastTry = performance.now() + Math.min(CALL_RETRY_MS, deadline.left)
+    let unsure = false
     for (let tries = 1; ; tries++) {
       try {
         this.#connections.verify()
-        return { value: await send(deadline), tries }
+        return { value: await send(deadline), tries, unsure }
       } catch (error) {
+        unsure ||= leavesUnsure(error)
         const pause = Math.min(1_000, 10 * 2 ** tries) * (0.5 + Math.random())
         const again = this.#passes(error) && !this.#connections.closed && performance.now() + pause < lastTry
-        if (!again) throw storeError(what, error)
+        if (!again) throw storeError(what, error, unsure)
         await delay(pause)
       }
     }
@@ -277,9 +282,10 @@ function channelOf ({ schema, prefix }: Tables): string {
 }
 
 /** A driver's error as one that may be shown. Typed errors of ours pass. */
-export function storeError (what: string, error: unknown): Error {
+export function storeError (what: string, error: unknown, unsure = leavesUnsure(error)): Error {
   if (error instanceof Error && typeof (error as { code?: unknown }).code === 'string' && (error as Error & { code: string }).code.startsWith('FST_')) return error
   if (faultOf(error) === 'permanent') debug('could not %s: %O', what, error)
-  // `fault`: whoever sent several rows in one statement learns whether one of them may be to blame.
-  return Object.defineProperty(new STORE_UNAVAILABLE(what, describeFault(error)), 'fault', { value: faultOf(error) })
+  // `fault`: whoever sent several rows in one statement learns whether one of them may be to blame. `unsure`: it may have
+  // taken effect all the same.
+  return Object.defineProperties(new STORE_UNAVAILABLE(what, describeFault(error)), { fault: { value: faultOf(error) }, unsure: { value: unsure } })
 }

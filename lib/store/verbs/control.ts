@@ -1,7 +1,7 @@
 import type { Row, Selection } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { returned, toRow } from '../row.js'
-import { isId } from './read.js'
+import { getMany, isId } from './read.js'
 import { conditionOf, readyBatches } from './selection.js'
 
 /** READY rows end at once; RUNNING ones are marked, and the workers that hold them told. */
@@ -17,20 +17,28 @@ async function cancelReady (session: Session, selection: Selection): Promise<Row
   const { dialect } = session
   const cancelled: Row[] = []
   for await (const ids of readyBatches(session, selection)) {
-    const { rows } = await session.write('cancel tasks', cancelling(session, `${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'`), [dialect.list(ids)])
+    const { rows, unsure } = await session.write('cancel tasks', cancelling(session, `${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'`), [dialect.list(ids)])
     cancelled.push(...rows.map(toRow))
+    if (unsure && rows.length < ids.length) cancelled.push(...await cancelledEarlier(session, ids, rows))
   }
   return cancelled
+}
+
+/** What a try whose answer was lost has cancelled. */
+async function cancelledEarlier (session: Session, ids: readonly string[], told: ReadonlyArray<Record<string, unknown>>): Promise<Row[]> {
+  const known = new Set(told.map(({ id }) => id))
+  return (await getMany(session, ids)).filter(({ id, status }) => status === 'CANCELLED' && !known.has(id))
 }
 
 /** In one statement, whichever of the two it is: a row that changes hands at this moment is waited for, and not missed. */
 async function cancelOne (session: Session, { backend, id }: { backend: string, id: string }): Promise<{ cancelled: Row[], signalled: string[] }> {
   if (!isId(id)) return { cancelled: [], signalled: [] }
-  const { value: rows } = await session.transact('cancel a task', async (run) => {
+  const { value: rows, unsure } = await session.transact('cancel a task', async (run) => {
     const changed = await run(cancelling(session, "r.backend = ? AND r.id = ? AND r.status IN ('READY', 'RUNNING')"), [backend, id])
     await mark(session, run, changed.filter(({ status }) => status === 'RUNNING'))
     return changed
   })
+  if (unsure && rows.length === 0) return { cancelled: (await cancelledEarlier(session, [id], rows)).filter((row) => row.backend === backend), signalled: [] }
   return {
     cancelled: rows.filter(({ status }) => status === 'CANCELLED').map(toRow),
     signalled: rows.filter(({ status }) => status === 'RUNNING').map(({ id }) => id as string)

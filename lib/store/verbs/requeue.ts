@@ -4,6 +4,7 @@ import { returned } from '../row.js'
 import { NOT_UNIQUE } from '../../core/errors.js'
 import { breaksUniqueness } from '../faults.js'
 import { putBack } from './guarded.js'
+import { getMany } from './read.js'
 import { endedBatches } from './selection.js'
 import { dropExpired, readyAgain } from './unique-key.js'
 
@@ -20,8 +21,9 @@ export async function requeue (session: Session, selection: Selection): Promise<
     for await (const selected of endedBatches(session, selection, status)) {
       const free = selected.filter(({ keyed }) => !keyed).map(({ id }) => id)
       if (free.length > 0) {
-        const { rows } = await session.write('put tasks back', requeueing(session, status, dialect.isIn('r.id', 'uuid')), [dialect.list(free)])
-        ids.push(...rows.map(({ id }) => id as string))
+        const { rows, unsure } = await session.write('put tasks back', requeueing(session, status, dialect.isIn('r.id', 'uuid')), [dialect.list(free)])
+        const back = rows.map(({ id }) => id as string)
+        ids.push(...back, ...unsure ? await putBackEarlier(session, free.filter((id) => !back.includes(id))) : [])
       }
       for (const { id, keyed } of selected) if (keyed && await requeueKeyed(session, status, id)) ids.push(id)
     }
@@ -29,11 +31,16 @@ export async function requeue (session: Session, selection: Selection): Promise<
   return ids
 }
 
+/** What a try whose answer was lost has put back: nothing else takes the end from a row. */
+async function putBackEarlier (session: Session, ids: readonly string[]): Promise<string[]> {
+  return (await getMany(session, ids)).filter(({ status }) => status === 'READY' || status === 'RUNNING' || status === 'SUCCESSFUL').map(({ id }) => id)
+}
+
 /** One at a time: each may have to wait for an enqueue under its key, and may meet another one of the selection there. */
 async function requeueKeyed (session: Session, status: Ended, id: string): Promise<boolean> {
   try {
-    const { value } = await session.transact('put a task back', async (run) => await takeKey(session, run, status, id))
-    return value
+    const { value, unsure } = await session.transact('put a task back', async (run) => await takeKey(session, run, status, id))
+    return value || (unsure && (await putBackEarlier(session, [id])).length > 0)
   } catch (error) {
     if (error instanceof NOT_UNIQUE) return false
     throw error
