@@ -6,15 +6,18 @@ import type { Wire } from './wire.js'
 /** Statements on one connection of our own, from BEGIN to COMMIT; rolled back where the function throws. */
 export async function ownTransaction<T> (wire: Wire, dialect: Dialect, connection: PooledConnection, fn: (run: Run) => Promise<T>): Promise<T> {
   const send = async (sql: string): Promise<unknown> => await wire.send(connection, sql, [], {})
+  let begun = false
   let value: T
   try {
     // Both in one round trip.
     await send(dialect.idleLimit === '' ? wire.begin : `${wire.begin}; ${dialect.idleLimit}`)
+    begun = true
     value = await fn(runOn(wire, dialect, connection))
     await send('COMMIT')
   } catch (error) {
+    // Of two statements the first may have begun it; one that failed began nothing.
     // A connection that cannot roll back is of no use to the next one.
-    await send('ROLLBACK').catch(() => { connection.__knex__disposed ??= 'a transaction is open on it' })
+    if (begun || dialect.idleLimit !== '') await send('ROLLBACK').catch(() => { connection.__knex__disposed ??= 'a transaction is open on it' })
     throw error
   }
   return value

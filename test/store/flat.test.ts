@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import knexFactory, { type Knex } from 'knex'
-import pg from 'pg'
 import { openStore, type KnexStore } from '#lib/store/index.js'
 import type { ClaimedRow, Cursor, Lane } from '#lib/store/store.js'
 import { databases } from '../support/databases.ts'
+import { pagesOf, type Sent } from '../support/pages.ts'
 
 // What a claim and the look before it cost must not depend on what they do not take. On PostgreSQL that is counted in
 // pages touched, on SQLite, which counts nothing, it is seen from the plan.
 
 const [FEW, MANY] = [1_000, 30_000]
 const CLAIMED = 50
-
-/** Statements that a store sends, to be explained. */
-interface Sent { readonly sql: string, readonly bindings: readonly unknown[] }
 
 const postgres = databases.find(({ name }) => name === 'postgres')
 t.test('on postgres the pages touched by a look and a claim do not depend on', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
@@ -131,29 +128,4 @@ function flat (t: Test, [few, many]: number[]): void {
   // An index that holds thirty times as much is a level deeper, and each row that is changed has an entry in two.
   t.ok((many as number) <= (few as number) * 1.6 + 100, `${few} pages at ${FEW}, ${many} at ${MANY}`)
   t.ok((few as number) > CLAIMED, 'pages are counted at all')
-}
-
-/** Pages that the statements of a call touch: each is explained once more, over the next rows, and taken back. */
-async function pagesOf (knex: Knex, call: () => Promise<void>): Promise<number> {
-  const sent: Sent[] = []
-  const listen = ({ sql, bindings }: Sent): void => { sent.push({ sql, bindings }) }
-  knex.on('query', listen)
-  await call()
-  knex.off('query', listen)
-  const client = new pg.Client(knex.client.config.connection)
-  await client.connect()
-  let pages = 0
-  try {
-    for (const { sql, bindings } of sent.filter(({ sql }) => sql.includes('tasks_results'))) {
-      await client.query('BEGIN')
-      await client.query('DELETE FROM tasks_claims') // the number of the claim is taken
-      const { rows: [row] } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${sql}`, [...bindings])
-      const plan = row['QUERY PLAN'][0]['Plan']
-      pages += Number(plan['Shared Hit Blocks']) + Number(plan['Shared Read Blocks'])
-      await client.query('ROLLBACK')
-    }
-  } finally {
-    await client.end()
-  }
-  return pages
 }

@@ -199,8 +199,9 @@ const races: Chapter = (test) => {
         other.rescue({ backend: BACKEND, crashBudget: 3 })
       ])
       const after = await bench.get(row.id)
-      if (finished.length === 1) assert.deepEqual([after.status, after.deaths, ids(rescued.charged)], ['SUCCESSFUL', 0, []])
-      else assert.deepEqual([after.status, after.deaths, ids(rescued.charged)], ['READY', 1, [row.id]])
+      const charged = ids(rescued.charged).includes(row.id) // a probe of its lease may be among them
+      if (finished.length === 1) assert.deepEqual([after.status, after.deaths, charged], ['SUCCESSFUL', 0, false])
+      else assert.deepEqual([after.status, after.deaths, charged], ['READY', 1, true])
       await bench.store.cancel({ backend: BACKEND, id: row.id })
     }
   })
