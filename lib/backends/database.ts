@@ -6,6 +6,7 @@ import { committed } from './commit.js'
 import type { BackendControl, BackendHealth, BackendStats, ListRequest, ResultPage, ResultSelection } from './control.js'
 import { DatabaseControl, isId } from './database-control.js'
 import { checkQueueLimits, limitsOf } from './database-queues.js'
+import { checkIsolationFile } from './isolation-file.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { waitByWatching, type Watched } from './watch.js'
@@ -105,6 +106,7 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   override validateTask (task: AnyTask): void {
     if (this.#templates.has(task)) return // tasks are frozen: what was valid stays valid
     super.validateTask(task)
+    checkIsolationFile(task)
     this.#templates.set(task, this.#templateOf(task))
   }
 

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { AttemptRequest, RunningAttempt } from './attempt.js'
 import type { AbortCause, Outcome } from './outcome.js'
-import { ATTEMPT_ENDED, CANCELLED, INVALID_RESULT, LEASE_LOST, SHUTDOWN, TIMEOUT, UNSUPPORTED } from '../core/errors.js'
+import { ATTEMPT_ENDED, CANCELLED, INVALID_RESULT, INVALID_TASK, LEASE_LOST, SHUTDOWN, TIMEOUT, UNSUPPORTED } from '../core/errors.js'
 import { briefFailure, describeFailure } from '../core/failure.js'
 import { isFatal } from '../core/retry.js'
 import { after } from '../core/timer.js'
@@ -165,7 +165,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
       const { log, taskResult, attempt } = this.#request
       log.warn({ ...logFields(taskResult, attempt), ...briefFailure(error) }, 'task threw after context.transaction() had ended it; it stays SUCCESSFUL')
     } else if (!this.#ended) {
-      this.#end(this.#cause === null ? this.#failed(error, error === this.#refused || isFatal(error) || (this.#request.isolated !== undefined && error instanceof INVALID_RESULT)) : this.#aborted(this.#cause))
+      this.#end(this.#cause === null ? this.#failed(error, this.#isFinal(error)) : this.#aborted(this.#cause))
     }
   }
 
@@ -213,6 +213,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     return { kind: 'failed', error, failure: this.#describe(error), final, durationMs: this.#duration() }
   }
 
+  #isFinal (error: unknown): boolean {
+    return error === this.#refused || isFatal(error) || (this.#request.isolated !== undefined && isOfIsolation(error))
+  }
+
   #describe (error: unknown): ReturnType<typeof describeFailure> {
     return describeFailure(error, this.#request.attempt, Date.now())
   }
@@ -245,4 +249,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #duration (): number {
     return Math.round((performance.now() - this.#started) * 1000) / 1000
   }
+}
+
+/** What would be so at any attempt. An error that was thrown in a thread is remade as an Error, and is none of these. */
+function isOfIsolation (error: unknown): boolean {
+  return [INVALID_RESULT, INVALID_TASK, UNSUPPORTED].some((type) => error instanceof type)
 }

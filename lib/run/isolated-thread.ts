@@ -1,56 +1,76 @@
-import type { MessagePort } from 'node:worker_threads'
+import { parentPort, type MessagePort } from 'node:worker_threads'
 import { INVALID_RESULT } from '../core/errors.js'
-import { describeFailure } from '../core/failure.js'
+import { briefFailure, describeFailure } from '../core/failure.js'
 import { decode, encodeValue } from '../core/json.js'
-import type { IsolatedAnswer, IsolatedCall, IsolatedError } from './isolated.js'
+import { loadExport, Unusable } from './isolated-export.js'
+import { Exit, guardThread, withinCall } from './isolated-guard.js'
+import type { IsolatedAnswer, IsolatedCall, IsolatedError, LateFailure } from './isolated.js'
 
 // Runs inside a worker thread. Nothing of the app is here: no decorators, no database of its own.
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 
+guardThread((error) => {
+  parentPort?.postMessage({ late: briefFailure(error) } satisfies LateFailure)
+})
+
 /** Call the export and answer its value as JSON text, or what it threw. */
-export default async function runIsolated (call: IsolatedCall): Promise<IsolatedAnswer> {
-  const { module, export: name, args, port, maxBytes, maxDepth } = call
-  const reported = new Set<Promise<void>>()
-  const exit = process.exit
-  let exited: (code: unknown) => void = () => {}
-  const ended = new Promise<never>((_resolve, reject) => { exited = (code) => { reject(new Exit(code)) } })
-  ended.catch(() => {})
-  process.exit = (code?: number | string | null): never => {
-    exited(code ?? '')
-    throw new Exit(code ?? '')
+export default async function runIsolated (request: IsolatedCall): Promise<IsolatedAnswer> {
+  const { port } = request
+  const call = {
+    ended: false,
+    fail (error: unknown): void {
+      call.ended = true
+      port.postMessage({ failed: asData(error, new Set()) })
+      failed = true
+    }
   }
+  let failed = false
+  const answer = await withinCall(call, async () => await answerTo(request))
+  if (failed) await new Promise(() => {}) // the call is killed with this thread, and has no answer any more
+  call.ended = true
+  port.close()
+  return answer
+}
+
+async function answerTo (call: IsolatedCall): Promise<IsolatedAnswer> {
+  const { module, export: name, args, maxBytes, maxDepth } = call
+  const reported = new Set<Promise<void>>()
+  const missed = new Set<string>()
   try {
-    const exported = (await import(module) as Record<string, unknown>)[name]
-    if (typeof exported !== 'function') throw new TypeError(`Module ${module} exports no function '${name}', which the task's \`isolation\` names.`)
-    const given = call.context === null ? args : [contextOf(call, reported), ...args]
-    const value: unknown = await Promise.race([(async () => await (exported as (...values: readonly unknown[]) => unknown)(...given))(), ended])
+    const exported = await loadExport(module, name)
+    const given = call.context === null ? args : [watched(contextOf(call, reported), missed), ...args]
+    const value: unknown = await exported(...given)
     await Promise.allSettled(reported) // with its port it would be lost
     return { text: encodeValue(value, { maxBytes, maxDepth, path: 'it', error: (path, reason) => new Unstorable(`${path}: ${reason}`) }) }
   } catch (error) {
-    return { error: asData(error) }
-  } finally {
-    process.exit = exit
-    port.close()
-  }
-}
-
-class Exit extends Error {
-  readonly status: unknown
-
-  constructor (status: unknown) {
-    super('process.exit')
-    this.status = status
+    return { error: asData(error, missed) }
   }
 }
 
 class Unstorable extends Error {}
 
-function asData (error: unknown): IsolatedError {
+function asData (error: unknown, missed: ReadonlySet<string>): IsolatedError {
   const { exceptionClass, message, traceback, code } = describeFailure(error, 1, 0)
-  if (error instanceof Exit) return { kind: 'exit', name: exceptionClass, message: String(error.status), stack: traceback, code: null }
-  const isRefusal = error instanceof Unstorable || error instanceof INVALID_RESULT
-  return { kind: isRefusal ? 'unstorable' : 'thrown', name: exceptionClass, message, stack: traceback, code }
+  const data = (kind: IsolatedError['kind'], text = message): IsolatedError => ({ kind, name: exceptionClass, message: text, stack: traceback, code })
+  if (error instanceof Exit) return data('exit', error.status)
+  if (error instanceof Unstorable || error instanceof INVALID_RESULT) return data('unstorable')
+  if (error instanceof Unusable) return data('unusable')
+  if (error instanceof TypeError && missed.size > 0) return data('missing', `${[...missed].join(' and ')} in the thread of an isolated task (${message})`)
+  return data('thrown')
+}
+
+/**
+ * A context has no `app` and no `transaction` here. That they were asked for is remembered: the TypeError which follows
+ * from it would not say why.
+ */
+function watched (context: object, missed: Set<string>): object {
+  return new Proxy(context, {
+    get (target, property, receiver) {
+      if (property === 'app' || property === 'transaction') missed.add(`context.${property}`)
+      return Reflect.get(target, property, receiver) as unknown
+    }
+  })
 }
 
 /** A context without an app and without transactions; killed with its thread, so that its signal is never aborted. */
