@@ -153,11 +153,10 @@ export function checkRetry (value: unknown, refuse: Refuse): CheckedRetry {
   if (!Number.isFinite(factor) || (factor as number) < 1) refuse('retry.factor', 'must be a number from 1')
   if (!Number.isFinite(jitter) || (jitter as number) < 0 || (jitter as number) > 1) refuse('retry.jitter', 'must be a number from 0 to 1')
   if (retryIf !== undefined && typeof retryIf !== 'function') refuse('retry.retryIf', 'must be a function')
-  return Object.freeze({
-    ...retry,
-    delay: durationToMs(retry.delay) ?? refuse('retry.delay', DURATION_RULE),
-    maxDelay: durationToMs(retry.maxDelay) ?? refuse('retry.maxDelay', DURATION_RULE)
-  }) as CheckedRetry
+  const delay = durationToMs(retry.delay) ?? refuse('retry.delay', DURATION_RULE)
+  const maxDelay = durationToMs(retry.maxDelay) ?? refuse('retry.maxDelay', DURATION_RULE)
+  // A maximum that nobody has asked for does not shorten a delay that somebody has.
+  return Object.freeze({ ...retry, delay, maxDelay: given['maxDelay'] === undefined ? Math.max(maxDelay, delay) : maxDelay }) as CheckedRetry
 }
 
 const RETRY_DEFAULTS: CheckedRetry = Object.freeze({

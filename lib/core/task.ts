@@ -20,6 +20,7 @@ export interface RetryOptions {
   /** `exponential`: delay × factor^(retry − 1); a function gives milliseconds, from the error and the attempt that failed (1 is the first). */
   backoff?: 'exponential' | 'fixed' | ((error: unknown, attempt: number) => number) | undefined
   factor?: number | undefined
+  /** Of every delay, the first one too. 1h, or `delay` where that is longer. */
   maxDelay?: Duration | undefined
   /** Share of the delay, 0 to 1, by which it is spread at random. */
   jitter?: number | undefined

@@ -51,6 +51,14 @@ t.test('the exponential delay grows by its factor up to its maximum', async (t) 
   t.equal(delayAfter({ ...options, delay: 0, factor: 1e300 }, { attempts: 900 }), 0)
 })
 
+t.test('a maximum that was said holds for the first delay too; one that was not shortens none', async (t) => {
+  t.equal(delayAfter({ limit: 1, delay: '2h' }), 7_200_000)
+  t.equal(delayAfter({ limit: 9, delay: '2h' }, { attempts: 5 }), 7_200_000)
+  t.equal(delayAfter({ limit: 1, delay: '2h', maxDelay: undefined }), 7_200_000)
+  t.equal(delayAfter({ limit: 1, delay: '2h', maxDelay: '1m' }), 60_000)
+  t.equal(delayAfter({ limit: 1, delay: '2h', backoff: 'fixed', maxDelay: '1m' }), 60_000)
+})
+
 t.test('the fixed delay stays', async (t) => {
   t.strictSame([1, 5].map((attempts) => delayAfter({ limit: 9, backoff: 'fixed', delay: 50 }, { attempts })), [50, 50])
 })
@@ -96,6 +104,9 @@ t.test('a fatal or final failure is not retried', async (t) => {
   t.equal(delayAfter({ limit: 3 }, { error: new Gone('x') }), 'FAILED')
   t.equal(decide(failed(new Error('x'), true), { retry: rule({ limit: 3 }), attempts: 1, deaths: 0, errors: [] }).status, 'FAILED')
   t.equal(isFatal({ code: 'FST_TASKS_FATAL' }), true)
+  class Renamed extends FatalTaskError { override readonly code = 'E_GONE' }
+  t.equal(delayAfter({ limit: 3 }, { error: new Renamed() }), 'FAILED', 'whatever its code')
+  t.equal(delayAfter({ limit: 3 }, { error: new Error('x', { cause: new FatalTaskError() }) }), 1000, 'what has a fatal cause is not fatal itself')
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   for (const other of [null, undefined, 'x', proxy]) t.equal(isFatal(other), false)
@@ -107,4 +118,23 @@ t.test('errors are kept oldest first, the newest of them when there are too many
   t.equal(errors.length, ERRORS_MAX)
   t.equal(errors[0].attempt, 6)
   t.equal(errors.at(-1).attempt, ERRORS_MAX + 5)
+})
+
+t.test('a FatalTaskError is kept with its class, its code and its cause', async (t) => {
+  class AccountGone extends FatalTaskError {}
+  const error = new AccountGone('account 7 is gone', { cause: new RangeError('no such row') })
+  const decision = decide(failed(error), { retry: rule({ limit: 3 }), attempts: 1, deaths: 0, errors: [] })
+  t.match(decision, { status: 'FAILED', errors: [{ exceptionClass: 'AccountGone', message: 'account 7 is gone', code: 'FST_TASKS_FATAL', traceback: /Caused by: RangeError: no such row/ }] })
+  t.match(new FatalTaskError(), { name: 'FatalTaskError', code: 'FST_TASKS_FATAL', message: /failed for good/ })
+})
+
+t.test('what is kept of a task that fails as often and as loudly as it can is bounded', async (t) => {
+  let errors: readonly any[] = []
+  const loud = new Error('m'.repeat(1e6), { cause: new Error('c'.repeat(1e6)) })
+  for (let attempts = 1; attempts <= 100; attempts++) {
+    const decision = decide(failed(loud), { retry: rule({ limit: 1000 }), attempts, deaths: 0, errors })
+    errors = (decision as { errors: readonly any[] }).errors
+  }
+  t.equal(errors.length, ERRORS_MAX)
+  t.ok(errors.every(({ message, traceback }) => message.length <= 4096 && traceback.length <= 16_384))
 })
