@@ -116,6 +116,9 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     if (!this.supportsTransaction && options.transaction !== null) refuse('does not support `transaction`')
     const names = this.queueNames()
     if (names.length > 0 && !names.includes(options.queueName)) refuse(`has no queue '${options.queueName}'; it has ${names.join(', ')}`)
+    const limits = Array.isArray(this.queues) ? undefined : (this.queues as Readonly<Record<string, QueueLimits>>)[options.queueName]
+    if (!this.supportsConcurrency && limits?.concurrencyLimit !== undefined) refuse(`does not support the \`concurrencyLimit\` of queue '${options.queueName}'`)
+    if (!this.supportsRateLimit && limits?.rateLimit !== undefined) refuse(`does not support the \`rateLimit\` of queue '${options.queueName}'`)
   }
 
   /** The names that may be enqueued to; empty for any. */
