@@ -8,6 +8,7 @@ import { insertChapter } from './insert.js'
 import { limitedChapter } from './limited.js'
 import { limitedOrderChapter } from './limited-order.js'
 import { lookChapter } from './look.js'
+import { pausedChapter } from './paused.js'
 import { rateChapter } from './rate.js'
 import { readChapter } from './read.js'
 import { rescueChapter } from './rescue.js'
@@ -41,7 +42,7 @@ export interface StoreSuite {
  */
 export function testStore ({ name = '', test, open }: StoreSuite): void {
   const declare = testFunction(test, name)
-  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, cancelChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, limitedOrderChapter, lookChapter, rateChapter, transactionChapter, readChapter]
+  const chapters = [insertChapter, claimChapter, finishChapter, rescueChapter, controlChapter, cancelChapter, transitionsChapter, uniqueChapter, uniqueAgainChapter, limitedChapter, limitedOrderChapter, lookChapter, pausedChapter, rateChapter, transactionChapter, readChapter]
   for (const chapter of chapters) {
     chapter((title, body) => {
       declare(title, async () => {

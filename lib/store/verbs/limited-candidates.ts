@@ -1,5 +1,6 @@
 import type { LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session } from '../session.js'
+import type { Tables } from '../tables.js'
 import { decodeLimits } from '../limits.js'
 import { quarantine } from './claim-terms.js'
 import { START } from './lanes.js'
@@ -37,15 +38,16 @@ const ORDER = 'ORDER BY r.due, r.seq LIMIT ?'
 
 function ofGroup ({ dialect, tables }: Session, request: LimitedClaimRequest, head: LimitedHead, limits: Limits): Part | null {
   const { backend, tasks, limit } = request
-  const { group, priority, limits: { key } } = head
+  const { group, queue, priority, limits: { key } } = head
   const room = Math.min(limit, limits.roomOf(head))
   // Where the key is full, it may be held by rows that wait for their retry: these come by the index of the holders.
   if (room < 1 && key === null) return null
   const found = room < 1 ? "r.holds AND r.concurrency_key = ? AND r.status = 'READY' AND r.limit_group = ?" : 'r.waiting = ?'
   return [`
     SELECT ${COLUMNS} FROM ${tables.results} r
-    WHERE r.backend = ? AND ${found} AND r.priority = ? AND r.due <= ${dialect.now} AND ${quarantine(request)} AND ${dialect.isIn('r.task', 'text')} ${ORDER}`,
-  [backend, ...(room < 1 ? [key] : []), group, priority, dialect.list(tasks), Math.max(1, room)]]
+    WHERE r.backend = ? AND ${found} AND r.priority = ? AND r.due <= ${dialect.now} AND ${quarantine(request)} AND ${dialect.isIn('r.task', 'text')}
+      AND ${notPaused(tables)} ${ORDER}`,
+  [backend, ...(room < 1 ? [key] : []), group, priority, dialect.list(tasks), backend, queue, Math.max(1, room)]]
 }
 
 function ofLane ({ dialect, tables }: Session, request: LimitedClaimRequest, { queue, priority, after }: NonNullable<LimitedClaimRequest['lanes']>[number]): Part {
@@ -54,8 +56,13 @@ function ofLane ({ dialect, tables }: Session, request: LimitedClaimRequest, { q
     SELECT ${COLUMNS} FROM ${tables.results} r
     WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
       AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
-      AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL) ${ORDER}`,
+      AND ${notPaused(tables)} ${ORDER}`,
   [backend, queue, priority, after?.due ?? START, after?.tie ?? START, dialect.list(tasks), backend, queue, limit]]
+}
+
+/** Asked again, and once a statement: the queue may have been paused since the rows were looked for. */
+function notPaused (tables: Tables): string {
+  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)`
 }
 
 function toCandidate (record: Record<string, unknown>): Candidate {
