@@ -10,29 +10,15 @@ import type { Clock } from '../core/clock.js'
 import { breaksUniqueness, describeFault, faultOf, isForeignSession, leavesUnsure, refusesOptions } from './faults.js'
 import { ownTransaction } from './own-transaction.js'
 import { Pooled, type PooledConnection } from './pooled.js'
+import { Sending, type How } from './sending.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { CALL_RETRY_MS } from '../core/limits.js'
 
 // NODE_DEBUG=fastify-tasks shows the driver's own error, with the values of the statement: for development only.
 const debug = debuglog('fastify-tasks')
 
-const NO_OPTIONS = Object.freeze({})
-
 type Records = Array<Record<string, unknown>>
 type Bindings = readonly unknown[]
-type Options = Readonly<Record<string, unknown>>
-
-/** How a statement is sent. */
-export interface How {
-  /**
-   * `once`: prepared under a name, so that it is parsed and planned once a connection. For texts that are always the
-   * same, and whose one plan is right whatever the values. Else it is planned each time, for what it is given: PostgreSQL
-   * takes an array that it has not seen for one of ten.
-   */
-  readonly plan?: 'once'
-  /** To be sent instead once an earlier try may have taken effect, or where a row is there already. */
-  readonly again?: string
-}
 
 /** Sends one statement, on whatever connection. */
 export type Send = (sql: string, bindings?: Bindings) => Promise<Records>
@@ -64,12 +50,12 @@ export class Session {
   #dialect: Dialect
   readonly #connections: Connections
   readonly #pooled: Pooled
-  /** By text. Each verb has a few texts at most, whatever it is asked for. */
-  readonly #names = new Map<string, Options>()
+  readonly #sending: Sending
 
   constructor (connections: Connections, dialect: Dialect, tables: Tables) {
     this.#connections = connections
     this.#pooled = new Pooled(connections.writer)
+    this.#sending = new Sending(connections, this.#pooled, dialect)
     this.#dialect = dialect
     this.realNow = dialect.now
     this.tables = tables
@@ -93,7 +79,7 @@ export class Session {
 
   /** A statement that changes nothing. `what` completes "could not …" in an error. */
   async read (what: string, sql: string, bindings: Bindings = [], how: How = {}): Promise<Records> {
-    const { value } = await this.#persist(what, async (deadline) => await this.#send(deadline, this.#connections.reader, sql, bindings, how))
+    const { value } = await this.#persist(what, async (deadline) => await this.#sending.records(deadline, this.#connections.reader, sql, bindings, how))
     return value
   }
 
@@ -104,10 +90,10 @@ export class Session {
       const sent = text
       text = how.again ?? sql
       try {
-        return await this.#send(deadline, this.#connections.writer, sent, bindings, how)
+        return await this.#sending.records(deadline, this.#connections.writer, sent, bindings, how)
       } catch (error) {
         if (sent === text || !breaksUniqueness(error)) throw error
-        return await this.#send(deadline, this.#connections.writer, text, bindings, how)
+        return await this.#sending.records(deadline, this.#connections.writer, text, bindings, how)
       }
     }))
     return { rows: value, tries, unsure }
@@ -120,9 +106,9 @@ export class Session {
   async writeTuples (what: string, sql: string, bindings: Bindings = [], how: How = {}, earlier?: readonly [sql: string, bindings: Bindings]): Promise<{ rows: unknown[][], tries: number }> {
     let sent = false
     const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
-      const done = sent && earlier !== undefined ? await this.#sendForTuples(deadline, this.#connections.writer, ...earlier, {}) : []
+      const done = sent && earlier !== undefined ? await this.#sending.tuples(deadline, this.#connections.writer, ...earlier, {}) : []
       sent = true
-      return done.length > 0 ? done : await this.#sendForTuples(deadline, this.#connections.writer, sql, bindings, how)
+      return done.length > 0 ? done : await this.#sending.tuples(deadline, this.#connections.writer, sql, bindings, how)
     }))
     return { rows: value, tries }
   }
@@ -137,7 +123,7 @@ export class Session {
         return await fn(this.inside(trx))
       })
     }
-    return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#withConnection(deadline, writer, async (connection) => await ownTransaction(wire, this.dialect, connection, fn))))
+    return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#sending.with(deadline, writer, async (connection) => await ownTransaction(wire, this.dialect, connection, fn))))
   }
 
   /** The same, with the transaction itself and a time for the whole of it. */
@@ -162,7 +148,7 @@ export class Session {
   /** Rows that a query would give, by the planner; null where the database cannot say. */
   async estimate (sql: string, bindings: readonly unknown[]): Promise<number | null> {
     const { value } = await this.#persist('estimate', async (deadline) => {
-      return await this.dialect.estimate(async (text, values) => await this.#send(deadline, this.#connections.reader, text, values ?? [], {}), sql, bindings)
+      return await this.dialect.estimate(async (text, values) => await this.#sending.records(deadline, this.#connections.reader, text, values ?? [], {}), sql, bindings)
     })
     return value
   }
@@ -234,45 +220,6 @@ export class Session {
       end()
       throw error
     }
-  }
-
-  async #send (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, how: How): Promise<Records> {
-    return this.dialect.rowsOf(await this.#query(deadline, knex, sql, bindings, how))
-  }
-
-  async #sendForTuples (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, how: How): Promise<unknown[][]> {
-    return this.dialect.tuplesOf(await this.#query(deadline, knex, sql, bindings, how, this.dialect.tupleOptions))
-  }
-
-  async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
-    const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
-    const all = options === undefined ? named : { ...named, ...options }
-    const wire = this.#connections.wireOf(knex)
-    return await this.#withConnection(deadline, knex, async (connection) => wire === null
-      ? await knex.raw(sql, bindings as Knex.RawBinding[]).options(all).connection(connection)
-      : await wire.send(connection, sql, bindings, all))
-  }
-
-  async #withConnection<T> (deadline: Deadline, knex: Knex, work: (connection: PooledConnection) => Promise<T>): Promise<T> {
-    if (!this.dialect.singleWriter) return await this.#pooled.use(deadline, work)
-    // SQLite has no socket: its waits end by busy_timeout.
-    const connection = await knex.client.acquireConnection() as PooledConnection
-    try {
-      return await work(connection)
-    } finally {
-      await knex.client.releaseConnection(connection)
-    }
-  }
-
-  /** The name to prepare a statement under: parsed and planned once a connection. */
-  #named (sql: string): Options {
-    if (!this.#connections.prepares) return NO_OPTIONS
-    let options = this.#names.get(sql)
-    if (options === undefined) {
-      options = { name: `fastify_tasks_${createHash('sha256').update(sql).digest('hex').slice(0, 24)}` }
-      this.#names.set(sql, options)
-    }
-    return options
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
-import type { TaskError, ResultFields } from '../core/result.js'
+import type { ResultFields } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
-import type { ClaimedRow, Ending, FinishedRow, StoredError } from '../store/store.js'
+import type { ClaimedRow, Ending, FinishedRow } from '../store/store.js'
 import type { AbortCause, Outcome } from '../run/outcome.js'
 import type { RunningAttempt } from '../run/attempt.js'
 import type { Isolation } from '../run/isolated.js'
@@ -10,7 +10,6 @@ import { fieldsOf } from '../backends/codec.js'
 import type { DatabaseBackend } from '../backends/database.js'
 import { CLAIM_LOST, TIMEOUT } from '../core/errors.js'
 import { PROGRESS_WAIT_MS } from '../core/limits.js'
-import { isFinishedStatus } from '../core/status.js'
 import { describeFailure } from '../core/failure.js'
 import { decide, type Decidable } from '../core/retry.js'
 import { checkStoredArguments } from '../core/schema.js'
@@ -21,6 +20,7 @@ import type { Pace } from './pace.js'
 import { monotonic, settledWithin } from './pause.js'
 import { Progress } from './progress.js'
 import type { Session } from './session.js'
+import { Telling } from './telling.js'
 import { commitWith } from './transaction.js'
 
 /** A claimed row that was started. */
@@ -56,12 +56,14 @@ export interface RunnerSettings {
   readonly onReturned: (row: ClaimedRow) => void
 }
 
-/** Runs claimed rows: from a row to an outcome, and from that to what is written and told. */
+/** Runs claimed rows: from a row to an outcome, and from that to what is written. */
 export class Runner {
   readonly #settings: RunnerSettings
+  readonly #telling: Telling
 
   constructor (settings: RunnerSettings) {
     this.#settings = settings
+    this.#telling = new Telling(settings.host, settings.backend)
   }
 
   start (entry: Entry): Run {
@@ -139,7 +141,7 @@ export class Runner {
     run.stuck = !attempt.isSettled && outcome.kind !== 'committed'
     if (outcome.kind === 'committed') {
       run.session.reporter.settle(run.entry.claim)
-      void this.#tellStored(run.row, outcome.durationMs)
+      void this.#telling.stored(run.row, outcome.durationMs)
     } else {
       const ending = outcome.kind === 'interrupted' ? null : this.#decide(run, task, outcome)
       // An ending may be written while the attempt runs on: nobody runs the task again. What puts it back may not.
@@ -172,39 +174,10 @@ export class Runner {
       claim: entry.claim,
       ending,
       written: (finished) => {
-        if (ending === null) void this.#tellStored(row, undefined, true) // handed back: it may have been cancelled meanwhile
-        else this.#tell(fields, ending, outcome, finished as FinishedRow)
+        if (ending === null) void this.#telling.stored(row, undefined, true) // handed back: it may have been cancelled meanwhile
+        else this.#telling.ended(fields, ending, outcome, finished as FinishedRow)
       }
     })
-  }
-
-  #tell (fields: ResultFields, ending: Ending, outcome: Outcome, finished: FinishedRow): void {
-    const { host: { events }, backend } = this.#settings
-    const name = finished.status === 'READY' ? 'onRetried' : 'onFinished'
-    if (!events.wants(name, finished.status)) return
-    const result = backend.resultOf(Object.freeze({
-      ...fields,
-      status: finished.status,
-      finishedAt: finished.status === 'READY' ? null : new Date(finished.at),
-      ...(finished.status === 'READY' && finished.runAfter !== null && { runAfter: new Date(finished.runAfter) }),
-      returnValue: finished.status === 'SUCCESSFUL' && outcome.kind === 'returned' ? outcome.value ?? null : null,
-      errors: 'errors' in ending ? ending.errors.map(toTaskError) : fields.errors
-    }))
-    events.emit(name, result, { durationMs: outcome.durationMs, ...(ending.status === 'READY' && { delay: ending.delay }) })
-  }
-
-  /** Tell of an ending that the store has made of its own, or inside the task's transaction. */
-  async #tellStored (row: ClaimedRow, durationMs?: number, returned = false): Promise<void> {
-    const { host: { events, log }, backend } = this.#settings
-    try {
-      const stored = events.wants('onFinished') || events.wants('onFinished', 'CANCELLED') ? await backend.store.get(row.id) : null
-      if (stored === null || !isFinishedStatus(stored.status)) return
-      // Handing it back has cancelled it, or left it READY: then another may have ended it by now, and tells.
-      if (returned && (stored.status !== 'CANCELLED' || stored.attempts >= row.attempts)) return
-      events.emit('onFinished', backend.resultOf(await backend.decodeRow(stored)), { durationMs })
-    } catch (error) {
-      log.warn({ err: error, id: row.id }, 'a task has ended, but its result could not be read for onFinished')
-    }
   }
 
   /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */
@@ -226,7 +199,7 @@ export class Runner {
       ending: null,
       written: () => {
         this.#settings.onReturned(row)
-        if (cancelled) void this.#tellStored(row, undefined, true)
+        if (cancelled) void this.#telling.stored(row, undefined, true)
       }
     })
   }
@@ -248,8 +221,4 @@ export class Runner {
     const { store } = this.#settings.backend
     if (!await store.progress(session.id, { id: row.id, claim: row.claim }, text, { transaction })) throw new CLAIM_LOST(row.id)
   }
-}
-
-function toTaskError ({ at, ...error }: StoredError): TaskError {
-  return { ...error, at: new Date(at) }
 }
