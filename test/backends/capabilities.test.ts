@@ -65,7 +65,7 @@ for (const kind of ALL) {
         if (accepts) t.doesNotThrow(fn, `${field}, ${what}`)
         else t.throws(fn, refusal, `${field}, ${what}`)
       }
-      if (where !== 'using') check('registered', () => { app.tasks.add(task(`defined.${number++}`, options as TaskOptions, () => {})) })
+      if (where !== 'using') check('registered', () => { app.tasks.add(task(`defined.${number++}`, options as never, () => {})) })
       if (where === 'task') continue
       check('in using()', () => registered.using(options))
       if (accepts || kind === 'database') continue // that an accepted one can be stored is for the suites
