@@ -114,7 +114,7 @@ for (const database of databases.slice(0, 1)) {
       start()
       const left = await leave.enqueue()
       await left.wait()
-      await eventually(() => { assert.ok(lines.some(({ msg, exceptionClass }) => /after its attempt had ended/.test(msg) && exceptionClass === 'TooLate')) })
+      await eventually(() => { assert.ok(lines.some(({ msg, exceptionClass }) => /after its attempt had ended/.test(msg) && exceptionClass === 'TooLate'), 'it is told in the log') })
       const doubled = await double.enqueue(4)
       await doubled.wait()
       t.same([left.status, doubled.returnValue.double], ['SUCCESSFUL', 8])
