@@ -1,20 +1,19 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ClaimedRow, ClaimLimits, ClaimRequest, Lane, LaneHead, Lanes, LimitedClaim, Store } from '../store/store.js'
-import { BATCH_RATE_WAIT_MS, LANES_FRESH_FACTOR, LANES_FRESH_MAX_MS, LANES_FRESH_MS, RETURNED_KEPT_MS } from '../core/limits.js'
-import { Cursors, FROM_START, type Depth } from './cursors.js'
-import { clockOf, isCut, topOf, withReturned, type KnownLanes } from './known-lanes.js'
+import type { ClaimedRow, ClaimLimits, LaneHead, Store } from '../store/store.js'
+import { BATCH_RATE_WAIT_MS } from '../core/limits.js'
+import { Claims, LANES_MAX } from './claims.js'
+import { Cursors, FROM_START } from './cursors.js'
+import { clockOf, topOf, type KnownLanes } from './known-lanes.js'
+import { LaneLook } from './lane-look.js'
 import type { Claim } from './ledger.js'
 import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
 import type { Parking } from './parking.js'
 import { jittered } from './pause.js'
+import { less, type Room } from './room.js'
 import type { Session } from './session.js'
 
-/** How many rows to claim now, and how many of them will start at once. */
-export interface Room {
-  readonly limit: number
-  readonly start: number
-}
+export type { Room }
 
 export interface ClaimerSettings {
   readonly store: Store
@@ -43,9 +42,6 @@ export interface ClaimerSettings {
 
 const CLAIMING = 'ready tasks could not be claimed'
 const TIMER_MAX_MS = 2 ** 31 - 1
-const LANES_MAX = 200 // in one claim; SQLite takes 500 terms in a compound SELECT
-const SPARE_ROWS = 8 // of each of many lanes, beyond twice its share
-const RETURNED_LATE_MS = 2_000 // what came back is written down at the end of its transaction, and seen once that has committed
 
 /**
  * Decides when to look for rows, and claims them. It looks when there is room and something suggests that there are
@@ -55,11 +51,8 @@ export class Claimer {
   readonly #settings: ClaimerSettings
   readonly #cursors = new Cursors()
   readonly #limited: Limited
-  /** By the database's clock; null before the first look. */
-  #lookedAt: number | null = null
-  #readAt = 0
-  /** Turn back for rows that are not for this worker, too. */
-  #turnsBack = false
+  readonly #laneLook: LaneLook
+  readonly #claims: Claims
   /** As read last, while claims from them are full and it is not long ago. */
   #lanes: KnownLanes | null = null
   /** What the last look found of rows that have limits. */
@@ -81,7 +74,11 @@ export class Claimer {
   constructor (settings: ClaimerSettings) {
     this.#settings = settings
     const { store, backend, tasks, parking, queueLimits = new Map() } = settings
-    this.#limited = new Limited({ store, backend, tasks, parking, queues: queueLimits, takes: (queue) => this.#takes(queue) })
+    const cursors = this.#cursors
+    const takes = (queue: string): boolean => this.#takes(queue)
+    const limited = this.#limited = new Limited({ store, backend, tasks, parking, queues: queueLimits, takes })
+    this.#laneLook = new LaneLook({ ...settings, cursors, limited, takes })
+    this.#claims = new Claims({ ...settings, cursors, limited, takes, stopped: () => this.#stopped })
   }
 
   /** Something suggests that there are rows. */
@@ -118,7 +115,7 @@ export class Claimer {
 
   /** Once more from the head of each lane, though it may be a row that is not for this worker. */
   turnAllBack (): void {
-    this.#turnsBack = true
+    this.#laneLook.turnAllBack()
   }
 
   /** This row, which was claimed, may be claimed again. */
@@ -153,7 +150,7 @@ export class Claimer {
 
   async #look (session: Session, room: Room): Promise<Look> {
     // An idle worker that is woken asks for whatever there is, in one round trip.
-    let claimed = this.#woken && this.#idle ? await this.#claimAny(session, room) : 0
+    let claimed = this.#woken && this.#idle ? await this.#claims.ofAny(session, room) : 0
     this.#woken = false
     const full = (found: Found): boolean => found.full || claimed >= room.limit
     if (claimed < room.limit && this.#lanes !== null) {
@@ -163,18 +160,18 @@ export class Claimer {
       if (full(found)) return { claimed, full: true, nextDue: Infinity, pressing: false }
     }
     if (claimed >= room.limit) return { claimed, full: true, nextDue: Infinity, pressing: false }
-    let lanes = await this.#readLanes(this.#cursors.depth(performance.now()))
+    let lanes = await this.#laneLook.read(this.#cursors.depth(performance.now()))
     const { generation } = this.#cursors
     let found = await this.#claimDown(session, lanes, less(room, claimed), false)
     claimed += found.claimed
     if (claimed === 0 && this.#settings.batch === true && lanes.depth !== FROM_START) {
-      lanes = await this.#readLanes(FROM_START)
+      lanes = await this.#laneLook.read(FROM_START)
       found = await this.#claimDown(session, lanes, room, false)
       claimed += found.claimed
     }
     if (found.kept && !full(found)) {
       // What kept the claim may be rows with limits that were stored after the look.
-      lanes = await this.#readLanes(0)
+      lanes = await this.#laneLook.read(0)
       if (lanes.limited) {
         found = await this.#claimDown(session, lanes, less(room, claimed), false)
         claimed += found.claimed
@@ -186,35 +183,6 @@ export class Claimer {
     const { nextIn, pressingIn } = this.#limits ?? { nextIn: Infinity, pressingIn: Infinity }
     const nextDue = Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now), nextIn)
     return { claimed, full: full(found), nextDue, pressing: pressingIn <= BATCH_RATE_WAIT_MS }
-  }
-
-  /** The lanes that there are, highest priority first; good for a while, as long as claims from them are full. */
-  async #readLanes (depth: Depth): Promise<KnownLanes> {
-    const { store, backend, parking } = this.#settings
-    const quarantined = this.#settings.quarantined()
-    // Nobody who has slept for so long knows what came back meanwhile.
-    if (this.#lookedAt !== null && performance.now() - this.#readAt > RETURNED_KEPT_MS / 2) this.#cursors.forget()
-    const since = this.#lookedAt === null ? null : this.#lookedAt - RETURNED_LATE_MS
-    const strangeOf = ({ lanes, now }: Lanes): LaneHead[] => quarantined ? [] : parking.strange(lanes, now)
-    let took = 0
-    const found = await parking.cleared(async () => {
-      const asked = performance.now()
-      const lanes = await store.lanes({ backend, quarantined, known: this.#cursors.known(depth, asked), since })
-      took = performance.now() - asked
-      return lanes
-    }, (lanes) => ({ lanes: strangeOf(lanes) }))
-    const readAt = this.#readAt = performance.now()
-    this.#cursors.looked(depth, took, readAt)
-    this.#cursors.saw(found, readAt, this.#turnsBack ? [] : strangeOf(found))
-    this.#turnsBack = false
-    this.#lookedAt = found.now
-    const taken = withReturned(found).filter(({ queue }) => this.#takes(queue))
-    const late = this.#limited.limitedQueues(taken.map(({ queue }) => queue))
-    if (late.length > 0) await store.limitQueues(backend, late)
-    const heads = taken.filter(({ queue }) => !late.includes(queue)).sort((a, b) => b.priority - a.priority || a.due - b.due)
-    // A look that takes long is to take a small share of the time all the same.
-    const until = readAt + Math.min(LANES_FRESH_MAX_MS, Math.max(LANES_FRESH_MS, LANES_FRESH_FACTOR * took))
-    return { heads, depth, limited: found.limited === true || late.length > 0, quarantined, now: found.now, readAt, until }
   }
 
   /**
@@ -231,7 +199,7 @@ export class Claimer {
     const found = { claimed: 0, full: false, kept: false }
     for (let first = 0, together = 1; first < due.length && found.claimed < room.limit; together *= 2) {
       const group = topOf(due, first, together)
-      const claimed = await this.#claimGroup(session, group, less(room, found.claimed), lanes)
+      const claimed = await this.#claims.ofGroup(session, group, less(room, found.claimed), lanes)
       found.claimed += claimed
       // Nothing of lanes that are due: others were quicker, or rows that have limits are there and come first.
       if (claimed === 0 && !lanes.limited) found.kept = true
@@ -248,79 +216,9 @@ export class Claimer {
   async #claimInOrder (session: Session, look: LimitedLook, due: readonly LaneHead[], room: Room): Promise<Found> {
     if (room.start < 1) return { claimed: 0, full: true, kept: false }
     const lanes = due.slice(0, LANES_MAX)
-    let claimed = await this.#claimLimited(session, look, lanes, room.start)
-    if (claimed < room.start && due.length > lanes.length) claimed += await this.#claimLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
+    let claimed = await this.#claims.inOrder(session, look, lanes, room.start)
+    if (claimed < room.start && due.length > lanes.length) claimed += await this.#claims.ofLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
     return { claimed, full: claimed >= room.start, kept: false }
-  }
-
-  async #claimGroup (session: Session, group: readonly LaneHead[], room: Room, lanes: KnownLanes): Promise<number> {
-    let claimed = 0
-    for (let first = 0; first < group.length && claimed < room.limit; first += LANES_MAX) {
-      claimed += await this.#claimLanes(session, group.slice(first, first + LANES_MAX), less(room, claimed), lanes.quarantined, !lanes.limited)
-    }
-    return claimed
-  }
-
-  async #claimLanes (session: Session, group: readonly LaneHead[], room: Room, quarantined: boolean, unlessLimited: boolean): Promise<number> {
-    // Of many lanes, not as many rows of each as are wanted of all.
-    for (let claimed = 0; ;) {
-      const left = less(room, claimed)
-      const most = group.length === 1 ? undefined : Math.min(left.limit, SPARE_ROWS + Math.ceil(2 * left.limit / group.length))
-      const rows = await this.#claim(session, this.#cursors.lanes(group), left, { quarantined, unlessLimited, ...(most !== undefined && { most }) })
-      claimed += rows.length
-      if (claimed >= room.limit || most === undefined || !isCut(rows, most)) return claimed
-    }
-  }
-
-  async #claimAny (session: Session, room: Room): Promise<number> {
-    const { queueName, excludeQueues, quarantined } = this.#settings
-    const how = { quarantined: quarantined(), unlessLimited: true }
-    // From the cursors where there are any; a lane that is new is found by the look that follows.
-    const known: Lane[] = this.#cursors.known(0, performance.now()).filter(({ queue }) => this.#takes(queue) && this.#limited.limitedQueues([queue]).length === 0)
-    if (known.length > 0 && known.length <= LANES_MAX) return (await this.#claim(session, known, room, how)).length
-    return (await this.#claim(session, { only: queueName, except: this.#limited.without(excludeQueues) }, room, how)).length
-  }
-
-  async #claim (session: Session, lanes: ClaimRequest['lanes'], { limit, start }: Room, how: Pick<ClaimRequest, 'quarantined' | 'unlessLimited' | 'most'>): Promise<readonly ClaimedRow[]> {
-    if (this.#stopped || session.lost) return []
-    const { generation } = this.#cursors
-    const { store, backend, tasks, onRows } = this.#settings
-    const number = session.ledger.ask()
-    let rows: ClaimedRow[]
-    try {
-      rows = await store.claim({ worker: session.id, claim: number, backend, lanes, limit, start, tasks: tasks(), ...how })
-    } catch (error) {
-      session.ledger.lost(number)
-      throw error
-    }
-    if (rows.length > 0) onRows(session, session.ledger.arrived(number, rows.length, start), rows)
-    else session.ledger.empty(number)
-    this.#passed(rows, generation)
-    return rows
-  }
-
-  async #claimLimited (session: Session, look: LimitedLook, group: readonly LaneHead[], limit: number): Promise<number> {
-    if (this.#stopped || session.lost) return 0
-    const number = session.ledger.ask()
-    const { generation } = this.#cursors
-    let found: LimitedClaim
-    try {
-      found = await look.claim(number, this.#cursors.lanes(group), limit)
-    } catch (error) {
-      session.ledger.lost(number)
-      throw error
-    }
-    const { rows, unsure = false } = found
-    if (rows.length > 0) this.#settings.onRows(session, session.ledger.arrived(number, rows.length, rows.length), rows)
-    else if (unsure) session.ledger.lost(number)
-    else session.ledger.empty(number)
-    this.#passed(rows.filter(({ limited }) => limited !== true), generation)
-    return rows.length
-  }
-
-  /** Where nothing dead is crawled over, each claim begins at the start of its lanes. */
-  #passed (rows: readonly ClaimedRow[], generation: number): void {
-    if (this.#settings.store.dialect !== 'sqlite' && generation === this.#cursors.generation) this.#cursors.took(rows, performance.now())
   }
 
   #takes (queue: string): boolean {
@@ -351,9 +249,4 @@ interface Found {
 interface Look extends Pick<Found, 'claimed' | 'full'> {
   readonly nextDue: number
   readonly pressing: boolean
-}
-
-/** What is left of it once so many were claimed. */
-function less ({ limit, start }: Room, claimed: number): Room {
-  return { limit: limit - claimed, start: Math.max(0, start - claimed) }
 }

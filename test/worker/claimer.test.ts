@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import { Claimer, type ClaimerSettings, type Room } from '#lib/worker/claimer.js'
+import { Claimer, type ClaimerSettings } from '#lib/worker/claimer.js'
+import type { Room } from '#lib/worker/room.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
 import { Parking } from '#lib/worker/parking.js'
