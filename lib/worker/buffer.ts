@@ -12,9 +12,11 @@ export interface Entry {
   readonly since: number
 }
 
-/** What is claimed ahead, first in first out. */
+const PASSED_MAX = 64 // places of entries that have left, before the others move up
+
+/** What is claimed ahead, first in first out. Holds on to nothing that has left: under load it is never empty. */
 export class Buffer {
-  #entries: Entry[] = []
+  #entries: Array<Entry | undefined> = []
   #head = 0
 
   get length (): number {
@@ -32,9 +34,10 @@ export class Buffer {
   shift (): Entry | undefined {
     const entry = this.#entries[this.#head]
     if (entry === undefined) return undefined
+    this.#entries[this.#head] = undefined
     this.#head += 1
-    if (this.#head === this.#entries.length) {
-      this.#entries = []
+    if (this.#head === this.#entries.length || (this.#head >= PASSED_MAX && this.#head * 2 >= this.#entries.length)) {
+      this.#entries.splice(0, this.#head)
       this.#head = 0
     }
     return entry
@@ -42,10 +45,13 @@ export class Buffer {
 
   /** Take out those that the filter chooses. */
   take (choose: (entry: Entry) => boolean = () => true): Entry[] {
-    const waiting = this.#entries.slice(this.#head)
-    const taken = waiting.filter(choose)
+    const [taken, left]: [Entry[], Entry[]] = [[], []]
+    for (let place = this.#head; place < this.#entries.length; place++) {
+      const entry = this.#entries[place] as Entry
+      (choose(entry) ? taken : left).push(entry)
+    }
     if (taken.length > 0) {
-      this.#entries = waiting.filter((entry) => !taken.includes(entry))
+      this.#entries = left
       this.#head = 0
     }
     return taken

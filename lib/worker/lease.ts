@@ -28,6 +28,7 @@ export interface LeaseSettings {
 
 const THREAD_STOP_MS = 2_000 // what a keeper gets to close its connections to PostgreSQL: one that is half open never closes
 const THREAD_LEAVE_MS = 15_000 // after which one with a SQLite file is left to end by itself: its disk does not answer
+const KEEPER_YOUNG_MB = 2 // of its heap; V8 would let it grow to 48
 
 /**
  * A worker's lease as its main loop sees it: held until a moment by the monotonic clock, counted from when the last
@@ -120,8 +121,8 @@ export class Lease {
   #keepInThread (store: ThreadStore): void {
     const end = new ThreadEnd()
     const data: KeeperThreadData = { store, end: end.memory, settings: this.#keeperSettings(), memory: this.#heartbeat.memory, pipe: this.#settings.pipe }
-    // No flags of the app: the thread runs no code of the app.
-    const thread = new Thread(new URL('./keeper-thread.js', import.meta.url), { workerData: data, execArgv: [], name: 'fastify-tasks keeper' })
+    // No flags of the app: the thread runs no code of the app. A statement every few seconds needs no large young generation.
+    const thread = new Thread(new URL('./keeper-thread.js', import.meta.url), { workerData: data, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: KEEPER_YOUNG_MB }, name: 'fastify-tasks keeper' })
     if (store.sqlite) waitAtExit(thread, end, () => { thread.postMessage({ type: 'stop' } satisfies KeeperOrder) })
     thread.on('message', (report: KeeperReport) => {
       if (report.type === 'renewed') void this.#stopHere()

@@ -28,6 +28,8 @@ export interface Run {
   readonly row: ClaimedRow
   readonly entry: Entry
   readonly session: Session
+  /** Its place among those that run. */
+  slot: number
   /** Null while the arguments are being decoded, and where they could not be. */
   attempt: RunningAttempt | null
   /** Asked for before the attempt had begun. */
@@ -68,7 +70,7 @@ export class Runner {
 
   start (entry: Entry): Run {
     const { row, session } = entry
-    const run: Run = { row, entry, session, attempt: null, aborted: null, held: null, stuck: false, watched: false, progress: null }
+    const run: Run = { row, entry, session, slot: -1, attempt: null, aborted: null, held: null, stuck: false, watched: false, progress: null }
     let fields: ResultFields | Promise<ResultFields>
     try {
       fields = this.#settings.backend.decodeRow(row)

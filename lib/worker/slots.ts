@@ -7,6 +7,7 @@ import type { Claim } from './ledger.js'
 import type { Outage } from './outage.js'
 import type { Pace } from './pace.js'
 import type { Run, Runner } from './runner.js'
+import { Runs } from './runs.js'
 import type { Session } from './session.js'
 
 export interface SlotsSettings {
@@ -24,7 +25,7 @@ const MARKING = 'tasks could not be marked as started'
 
 /** The slots of a worker: what runs in them, and what is claimed ahead for them. */
 export class Slots {
-  readonly runs = new Set<Run>()
+  readonly runs = new Runs()
   readonly #settings: SlotsSettings
   readonly #buffer = new Buffer()
   #started = 0
