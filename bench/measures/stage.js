@@ -25,7 +25,7 @@ export class Stage {
 
   /** @param {{ every?: number, tells?: boolean, sampled?: boolean }} [options] - see processes/worker.js */
   async worker (options = {}) {
-    return await this.#start('processes/worker.js', { every: 0, tells: false, sampled: false, ...options })
+    return await this.#start('processes/worker.js', { every: 0, tells: false, sampled: false, ...options }, this.#contestant.workerFlags)
   }
 
   async server () {
@@ -50,9 +50,9 @@ export class Stage {
     await this.#place.close()
   }
 
-  async #start (script, options) {
+  async #start (script, options, flags) {
     const { adapter, settings } = this.#contestant
-    const process = await start(script, { adapter, url: this.#place.url, settings, ...options })
+    const process = await start(script, { adapter, url: this.#place.url, settings, ...options }, flags)
     this.#processes.push(process)
     return process
   }

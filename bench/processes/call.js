@@ -11,13 +11,14 @@ const END_LIMIT_MS = 15_000 // then it is killed: a bench leaves nothing behind
  * Start a process that answers calls.
  * @param {string} script - path from the folder of the bench, such as `processes/worker.js`
  * @param {unknown} [spec] - what it is started with
+ * @param {string[]} [flags] - of Node.js
  */
-export async function start (script, spec = {}) {
+export async function start (script, spec = {}, flags = []) {
   const child = fork(fileURLToPath(new URL(`../${script}`, import.meta.url)), [JSON.stringify(spec)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'], // what loggers print is written, and read by nobody
     serialization: 'advanced',
     detached: true, // a group of its own: a terminal's Ctrl-C is for the bench, which ends this one in order
-    execArgv: process.env['BENCH_NODE_FLAGS']?.split(' ') ?? []
+    execArgv: [...flags, ...process.env['BENCH_NODE_FLAGS']?.split(' ') ?? []]
   })
   const waiting = new Map()
   const listeners = new Map()

@@ -29,9 +29,9 @@ export interface Child {
   aliveAt: number | null
 }
 
-// A worker makes garbage by the gigabyte and keeps little: left alone, V8 would let its heap grow to four times what is in
-// use before it looks. Flags of the user's own come later, and win.
-const HEAP_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=30']
+// A worker makes garbage by the gigabyte and keeps little: left alone, V8 lets its heap grow to four times what is in use
+// before it looks, where twice costs hardly more. Flags of the user's own come later, and win.
+const HEAP_FLAGS = ['--heap-growing-percent=100']
 
 /** Start the supervisor's own script once more, in a role, and give it its orders. */
 export function forkChild (script: string, role: ChildRole, { estates, maxTasks, size }: { estates: readonly Estate[], maxTasks: number | null, size: Size }): Child {
