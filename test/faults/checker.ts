@@ -66,7 +66,7 @@ export interface Verdict {
 export type Happening =
   | 'kill' | 'pause' | 'term' | 'death charged' | 'lease expired' | 'stale write refused' | 'handed back' | 'outage'
   | 'reply lost' | 'enqueue refused' | 'enqueue unknown' | 'restart' | 'lock' | 'session ended' | 'disk full' | 'black hole' | 'reset'
-  | 'retry' | 'deferred' | 'skew' | 'second start' | 'read-only' | 'claim returned'
+  | 'retry' | 'deferred' | 'skew' | 'second start' | 'read-only' | 'fail-over' | 'claim returned'
 
 // A database counts whole milliseconds.
 const CLOCK_GRAIN_MS = 2
@@ -267,6 +267,7 @@ function happenings (history: History, asked: ReadonlyMap<string, Entry>, accept
     'disk full': count('disk-full'),
     'black hole': count('black-hole'),
     'read-only': count('read-only'),
+    'fail-over': count('fail-over'),
     'reply lost': count('reply-lost'),
     'claim returned': count('claim-returned'),
     'death charged': Math.max(charged, rows.filter(({ errors }) => errors.some(({ code }) => code === 'FST_TASKS_WORKER_LOST')).length),

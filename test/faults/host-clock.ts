@@ -1,11 +1,7 @@
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-
-const run = promisify(execFile)
+import { preloadable } from './preloadable.ts'
 
 /** Dates that can be set, for the processes that are given their environment: for all that they use, SQLite included. */
 export interface HostClock {
@@ -18,11 +14,10 @@ export interface HostClock {
 
 /** Null where it cannot be had: it is a library to preload, made with the C compiler of a Linux host. */
 export async function openHostClock (): Promise<HostClock | null> {
-  if (process.platform !== 'linux') return null
   const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-clock-'))
   const close = async (): Promise<void> => { await rm(folder, { recursive: true, force: true }) }
-  const library = join(folder, 'host-clock.so')
-  if (!await compile(library)) {
+  const library = await preloadable('host-clock.c', folder)
+  if (library === null) {
     await close()
     return null
   }
@@ -41,16 +36,5 @@ export async function openHostClock (): Promise<HostClock | null> {
       await writeFile(await fileOf(host), bytes, { flag: 'r+' }) // in place: the processes have this very file in their memory
     },
     close
-  }
-}
-
-async function compile (library: string): Promise<boolean> {
-  const source = fileURLToPath(new URL('processes/host-clock.c', import.meta.url))
-  try {
-    await run('cc', ['-shared', '-fPIC', '-O2', '-o', library, source, '-ldl'])
-    return true
-  } catch (error) {
-    if ((error as { code?: unknown }).code === 'ENOENT') return false // there is no compiler
-    throw error
   }
 }

@@ -5,7 +5,7 @@ import { monotonic } from './ledger.ts'
 import { randomFrom } from './processes/random.js'
 import { openHostClock } from './host-clock.ts'
 import { LATEST, type Blow, type Scenario } from './scenarios.ts'
-import { openPostgresSite, openSqliteSite } from './site.ts'
+import { openPostgresSite, openReplicatedSite, openSqliteSite } from './site.ts'
 import { World } from './world.ts'
 
 export interface RunOptions {
@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly keep?: boolean
   /** Go on until so many processes were killed, however long that takes. */
   readonly kills?: number
+  /** Behind PgBouncer (PostgreSQL). */
+  readonly pooler?: boolean
 }
 
 export interface Report {
@@ -37,9 +39,12 @@ const DRAIN_MS = 60_000
 const PATIENCE = 4 // times as long, until what must have happened has
 
 /** Run one scenario: hurt, heal, drain, stop, and judge. */
-export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false, kills = 0 }: RunOptions): Promise<Report> {
-  const site = database === 'sqlite' ? await openSqliteSite({ smallDisk: scenario.smallDisk ?? false }) : await openPostgresSite({ settings: { ...scenario.settings } })
-  if (site === null) return notRun('this host does not let us mount a small disk')
+export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false, kills = 0, pooler = false }: RunOptions): Promise<Report> {
+  const smallDisk = scenario.smallDisk ?? false
+  const site = database === 'sqlite'
+    ? await openSqliteSite({ smallDisk }) ?? 'this host does not let us mount a small disk'
+    : scenario.replica === true ? await openReplicatedSite() : await openPostgresSite({ settings: { ...scenario.settings }, smallDisk, pooler })
+  if (typeof site === 'string') return notRun(site)
   const leaseMs = scenario.leaseMs ?? LEASE_MS
   const clock = scenario.clocks === true ? await openHostClock() : null
   if (scenario.clocks === true && clock === null) {

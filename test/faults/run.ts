@@ -1,4 +1,4 @@
-// node --import=tsx test/faults/run.ts --database sqlite|postgres --seed N --seconds S [--scenario NAME] [--kills N] [--keep]
+// node --import=tsx test/faults/run.ts --database sqlite|postgres --seed N --seconds S [--scenario NAME] [--kills N] [--pooler] [--keep]
 import { parseArgs } from 'node:util'
 import { measureRecovery } from './recovery.ts'
 import { describe, runScenario } from './run-scenario.ts'
@@ -11,10 +11,11 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     kills: { type: 'string' },
     scenario: { type: 'string', multiple: true },
+    pooler: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false }
   }
 })
-const { database, keep } = values
+const { database, keep, pooler } = values
 if (database !== 'sqlite' && database !== 'postgres') throw new Error('--database must be sqlite or postgres')
 const seed = Number(values.seed)
 const seconds = Number(values.seconds)
@@ -28,11 +29,12 @@ const known = [...usual, ...LONG.filter(({ databases }) => databases.includes(da
 const names = [...known.map(({ name }) => name), RECOVERY]
 const unknown = (values.scenario ?? []).filter((name) => !names.includes(name))
 if (unknown.length > 0) throw new Error(`--scenario must be one of ${names.join(', ')}`)
+if (pooler && database !== 'postgres') throw new Error('--pooler is for --database postgres')
 const chosen = values.scenario === undefined ? usual : known.filter(({ name }) => values.scenario?.includes(name))
 
-if (chosen.length > 0) console.log(`seed ${seed}, ${kills === null ? `${seconds} s` : `${kills} kills`} for each of ${chosen.map(({ name }) => name).join(', ')} on ${database}`)
+if (chosen.length > 0) console.log(`seed ${seed}, ${kills === null ? `${seconds} s` : `${kills} kills`} for each of ${chosen.map(({ name }) => name).join(', ')} on ${database}${pooler ? ' behind PgBouncer' : ''}`)
 for (const scenario of chosen) {
-  const report = await runScenario(scenario, { database, seed, seconds, keep, ...(kills !== null && { kills }) })
+  const report = await runScenario(scenario, { database, seed, seconds, keep, pooler, ...(kills !== null && { kills }) })
   console.log(describe(`${scenario.name} on ${database}`, report))
   if (keep) console.log(`  ledgers in ${report.folder}`)
   if (report.failures.length > 0) process.exitCode = 1

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Happening } from './checker.ts'
+import type { StopMode } from './postgres-server.ts'
 import type { Site } from './site.ts'
 import type { World } from './world.ts'
 
@@ -31,8 +32,10 @@ export interface Scenario {
   readonly clocks?: boolean
   /** Defaults of the database's sessions (PostgreSQL). */
   readonly settings?: Readonly<Record<string, string>>
-  /** On a disk that can be filled (SQLite). */
+  /** On a disk that can be filled. */
   readonly smallDisk?: boolean
+  /** With a replica that takes over (PostgreSQL, with the programs of an installation). */
+  readonly replica?: boolean
 }
 
 const killChild: Blow = async (world, random) => { world.kill(pick((await world.busy(which(random))).slice(1), random)) }
@@ -59,13 +62,24 @@ const loseReply: Blow = async (world, random) => {
   await sleep(300)
 }
 
-const restart = (mode: 'fast' | 'immediate'): Blow => async (world, random) => {
+const restart = (mode: StopMode): Blow => async (world, random) => {
   const server = world.site.server
   if (server === null) return
   world.note('restart', { mode })
   await server.stop(mode)
   await sleep(random() < 0.5 ? 0 : 1_500 * random())
   await server.start()
+}
+
+const killSession: Blow = async (world) => {
+  world.note('restart', { mode: 'session killed' })
+  await world.site.server?.killSession('faults').catch(() => {}) // there was none, or it was gone already
+}
+
+/** The primary dies; its replica takes over, and is given a replica of its own. */
+const failOver: Blow = async (world) => {
+  world.note('fail-over')
+  await world.site.failOver?.()
 }
 
 const terminate: Blow = async (world) => {
@@ -97,6 +111,7 @@ const fillDisk: Blow = async (world, random) => {
   world.note('disk-full')
   await sleep(500 + 1_500 * random())
   await disk.empty()
+  await world.site.server?.start() // one whose log finds no room ends itself
 }
 
 const HOUR = 3_600_000
@@ -112,7 +127,7 @@ const BOTH = ['sqlite', 'postgres'] as const
 const DEATHS: Scenario['blows'] = [[4, killChild], [1, killSupervisor], [2, killGroup], [1, killEnqueuer], [1, killEverybody]]
 const PAUSES: Scenario['blows'] = [[3, pauseGroup], [1, pauseChild], [1, pauseShortly]]
 const NETWORK: Scenario['blows'] = [[2, reset], [1, refuse], [2, blackHole], [1, slowDown], [4, loseReply]]
-const SERVER: Scenario['blows'] = [[1, restart('fast')], [1, restart('immediate')]]
+const SERVER: Scenario['blows'] = [[1, restart('fast')], [1, restart('immediate')], [1, killSession], [1, restart('kill')], [1, restart('smart')]]
 const SESSIONS: Scenario['blows'] = [[2, terminate], [2, cancelStatements], [1, lockTables('tasks_results')], [1, lockTables('tasks_workers')], [1, lockTables('tasks_claims')], [1, readOnly]]
 
 /** THE list of scenarios: each of these runs by `npm run test:faults`. */
@@ -124,7 +139,8 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'network', databases: ['postgres'], blows: NETWORK, restMs: 400, must: ['reply lost', 'black hole', 'reset', 'lease expired', 'second start'] },
   { name: 'restarts', databases: ['postgres'], blows: SERVER, restMs: 900, must: ['restart', 'second start'] },
   { name: 'sessions', databases: ['postgres'], blows: SESSIONS, restMs: 500, must: ['session ended', 'lock'], settings: { default_transaction_isolation: 'serializable', statement_timeout: '2s', lock_timeout: '300ms', idle_in_transaction_session_timeout: '1s' } },
-  { name: 'disk', databases: ['sqlite'], blows: [[3, fillDisk], [1, killChild]], restMs: 900, smallDisk: true, must: ['disk full', 'enqueue refused'] }
+  { name: 'disk', databases: BOTH, blows: [[3, fillDisk], [1, killChild]], restMs: 900, smallDisk: true, must: ['disk full', 'enqueue refused'] },
+  { name: 'fail-over', databases: ['postgres'], blows: [[1, failOver], [1, readOnly]], restMs: 2_500, replica: true, must: ['fail-over', 'read-only', 'second start'] }
 ]
 
 const killAnybody: Blow = async (world, random) => {

@@ -7,7 +7,9 @@ import { promisify } from 'node:util'
 import knexFactory from 'knex'
 import { openStore, type Row } from '#lib/store/index.js'
 import { monotonic } from './ledger.ts'
-import { PostgresServer } from './postgres-server.ts'
+import { PgBouncer } from './pgbouncer.ts'
+import { PostgresServer, type ServerOptions } from './postgres-server.ts'
+import { ReplicatedServers } from './replicated-servers.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 const run = promisify(execFile)
@@ -23,6 +25,10 @@ export interface Site {
   readonly server: PostgresServer | null
   /** The disk that it is on, where it is one that may be filled. */
   readonly disk: Disk | null
+  /** Kill the primary and let its replica take over; where there is one. */
+  readonly failOver?: () => Promise<void>
+  /** There is a transaction pooler in front. */
+  readonly pooled?: boolean
   /** Wait until every result has ended. Answers how many have not. */
   waitUntilEmpty (timeoutMs: number): Promise<number>
   rows (): Promise<Row[]>
@@ -59,10 +65,22 @@ export async function openSqliteSite ({ smallDisk = false } = {}): Promise<Site 
   }
 }
 
-/** A server of its own behind a proxy. `settings` are the database's defaults for every session. */
-export async function openPostgresSite ({ settings = {} }: { settings?: Record<string, string> } = {}): Promise<Site> {
-  const server = await PostgresServer.open()
-  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port })
+export interface PostgresSiteOptions {
+  /** The database's defaults for every session. */
+  readonly settings?: Readonly<Record<string, string>>
+  readonly smallDisk?: boolean
+  /** With PgBouncer between the proxy and the server. */
+  readonly pooler?: boolean
+}
+
+/** A server of its own behind a proxy. A sentence where this host does not permit it. */
+export async function openPostgresSite ({ settings = {}, smallDisk = false, pooler = false }: PostgresSiteOptions = {}): Promise<Site | string> {
+  const folders: string[] = []
+  if (smallDisk && !await mayMount()) return 'this host does not let us mount a small disk'
+  if (pooler && await PgBouncer.program() === null) return 'there is no pgbouncer on this host'
+  const server = await PostgresServer.open(smallDisk ? smallDiskFor(folders) : {})
+  const bouncer = pooler ? await PgBouncer.open(server.port) : null
+  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: bouncer?.port ?? server.port })
   const url = new URL(server.url)
   url.port = String(proxy.port)
   await server.query('CREATE DATABASE faults')
@@ -76,12 +94,73 @@ export async function openPostgresSite ({ settings = {} }: { settings?: Record<s
     direct: direct.href,
     proxy,
     server,
-    disk: null,
+    disk: smallDisk ? diskOf(server.folder) : null,
+    pooled: pooler,
     ...readingOf(direct.href),
     async close () {
       await proxy.close()
+      await bouncer?.close()
+      await server.stop('immediate')
+      for (const folder of folders) await run('umount', [folder])
       await server.close()
     }
+  }
+}
+
+/** A primary and its replica behind a proxy: what is committed stands on both. */
+export async function openReplicatedSite (): Promise<Site | string> {
+  const pair = await ReplicatedServers.open()
+  if (pair === null) return 'there is no installation of PostgreSQL with pg_basebackup on this host'
+  await pair.primary.query('CREATE DATABASE faults')
+  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: pair.primary.port })
+  const url = new URL(`postgres://postgres@127.0.0.1:${proxy.port}/faults`)
+  // The tests' own connections go through another proxy, which is never hurt.
+  const door = await TcpProxy.open({ host: '127.0.0.1', port: pair.primary.port })
+  const direct = new URL(url)
+  direct.port = String(door.port)
+  return {
+    name: 'postgres',
+    url: url.href,
+    direct: direct.href,
+    proxy,
+    server: null,
+    disk: null,
+    async failOver () {
+      await pair.failOver(() => {
+        proxy.repoint(pair.primary.port)
+        door.repoint(pair.primary.port)
+      })
+    },
+    ...readingOf(direct.href),
+    async close () {
+      await proxy.close()
+      await door.close()
+      await pair.close()
+    }
+  }
+}
+
+// Enough for its log and our rows, and soon full.
+function smallDiskFor (folders: string[]): ServerOptions {
+  return {
+    settings: { max_wal_size: '32MB', min_wal_size: '32MB' },
+    mount: async (folder) => {
+      await run('mount', ['-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', folder])
+      folders.push(folder)
+    }
+  }
+}
+
+async function mayMount (): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-faults-mount-'))
+  try {
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder])
+    await run('umount', [folder])
+    return true
+  } catch {
+    return false
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

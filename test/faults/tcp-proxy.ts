@@ -8,7 +8,7 @@ interface Cut { readonly pattern: RegExp, readonly onCut: () => void, readonly h
 export class TcpProxy {
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
-  readonly #target: { host: string, port: number }
+  #target: { host: string, port: number }
   #silent = false
   #refusing = false
   #delayMs = 0
@@ -27,6 +27,12 @@ export class TcpProxy {
 
   get port (): number {
     return (this.#listener.address() as AddressInfo).port
+  }
+
+  /** Where connections lead from now on; those that are open are reset. */
+  repoint (port: number): void {
+    this.#target = { ...this.#target, port }
+    this.reset()
   }
 
   /** Connections that are open. */

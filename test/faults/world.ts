@@ -236,6 +236,7 @@ export class World {
       args: place.role === 'worker' ? args : [],
       env: {
         TASKS_DATABASE_URL: site.url,
+        ...(site.pooled === true && { TASKS_WORKER_LISTEN: 'false' }),
         LEDGER: this.ledgers,
         ROLE: place.role,
         SEED: String(settings.seed + this.#after.length),
