@@ -104,6 +104,14 @@ const readOnly: Blow = async (world, random) => {
   await terminate(world, random)
 }
 
+/** Every session of the server at once, those that are open too: what a replica's clients see while it is promoted. */
+const readOnlyServer: Blow = async (world, random) => {
+  world.note('read-only')
+  await ask(world.site, 'ALTER SYSTEM SET default_transaction_read_only = on', 'SELECT pg_reload_conf()')
+  await sleep(1_000 * random())
+  await ask(world.site, 'SET default_transaction_read_only = off', 'ALTER SYSTEM RESET default_transaction_read_only', 'SELECT pg_reload_conf()')
+}
+
 const fillDisk: Blow = async (world, random) => {
   const { disk } = world.site
   if (disk === null) return
@@ -127,8 +135,8 @@ const BOTH = ['sqlite', 'postgres'] as const
 const DEATHS: Scenario['blows'] = [[4, killChild], [1, killSupervisor], [2, killGroup], [1, killEnqueuer], [1, killEverybody]]
 const PAUSES: Scenario['blows'] = [[3, pauseGroup], [1, pauseChild], [1, pauseShortly]]
 const NETWORK: Scenario['blows'] = [[2, reset], [1, refuse], [2, blackHole], [1, slowDown], [4, loseReply]]
-const SERVER: Scenario['blows'] = [[1, restart('fast')], [1, restart('immediate')], [1, killSession], [1, restart('kill')], [1, restart('smart')]]
-const SESSIONS: Scenario['blows'] = [[2, terminate], [2, cancelStatements], [1, lockTables('tasks_results')], [1, lockTables('tasks_workers')], [1, lockTables('tasks_claims')], [1, readOnly]]
+const SERVER: Scenario['blows'] = [[1, killSession], [1, restart('kill')], [1, restart('smart')], [1, restart('fast')], [1, restart('immediate')]]
+const SESSIONS: Scenario['blows'] = [[2, terminate], [2, cancelStatements], [1, lockTables('tasks_results')], [1, lockTables('tasks_workers')], [1, lockTables('tasks_claims')], [1, readOnly], [1, readOnlyServer]]
 
 /** THE list of scenarios: each of these runs by `npm run test:faults`. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -140,7 +148,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'restarts', databases: ['postgres'], blows: SERVER, restMs: 900, must: ['restart', 'second start'] },
   { name: 'sessions', databases: ['postgres'], blows: SESSIONS, restMs: 500, must: ['session ended', 'lock'], settings: { default_transaction_isolation: 'serializable', statement_timeout: '2s', lock_timeout: '300ms', idle_in_transaction_session_timeout: '1s' } },
   { name: 'disk', databases: BOTH, blows: [[3, fillDisk], [1, killChild]], restMs: 900, smallDisk: true, must: ['disk full', 'enqueue refused'] },
-  { name: 'fail-over', databases: ['postgres'], blows: [[1, failOver], [1, readOnly]], restMs: 2_500, replica: true, must: ['fail-over', 'read-only', 'second start'] }
+  { name: 'fail-over', databases: ['postgres'], blows: [[1, failOver], [1, readOnlyServer]], restMs: 2_500, replica: true, must: ['fail-over', 'read-only', 'second start'] }
 ]
 
 const killAnybody: Blow = async (world, random) => {
