@@ -24,7 +24,7 @@ if (!Number.isSafeInteger(seed) || !(seconds > 0)) throw new Error('--seed must 
 if (kills !== null && !(Number.isSafeInteger(kills) && kills > 0)) throw new Error('--kills must be a whole number above 0')
 // Not of blows by lot, but one kill after the other: how long until what it cut off runs again.
 const RECOVERY = 'recovery'
-const usual = [...SCENARIOS, EVERYTHING[database]].filter(({ databases }) => databases.includes(database))
+const usual = [...SCENARIOS, EVERYTHING[database]].filter(({ databases, replica }) => databases.includes(database) && !(pooler && replica === true)) // it leads to one server
 const known = [...usual, ...LONG.filter(({ databases }) => databases.includes(database))]
 const names = [...known.map(({ name }) => name), RECOVERY]
 const unknown = (values.scenario ?? []).filter((name) => !names.includes(name))
