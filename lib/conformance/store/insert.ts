@@ -3,6 +3,7 @@ import { v7 as uuid } from 'uuid'
 import { ESCAPED_TEXTS, HOSTILE_TEXTS } from '../hostile.js'
 import { BACKEND, ending, ids, newRow, storedError } from './bench.js'
 import type { Chapter } from './suite.js'
+import type { NewRow } from '../../store/store.js'
 
 /** What is stored comes back as it went in, once, and in its order. */
 export const insertChapter: Chapter = (test) => {
@@ -105,6 +106,23 @@ export const insertChapter: Chapter = (test) => {
     assert.equal(stored.length, 7)
     for (const one of settled) if (one.status === 'rejected') assert.equal(one.reason.code, 'FST_TASKS_QUEUE_FULL')
     assert.equal((await bench.store.stats(BACKEND)).queues['small']?.ready, 7)
+  })
+
+  test('a queue that is full takes what meets a held unique key, because no row is added', async (bench) => {
+    const unique = { key: 'k', scope: 'unfinished', onConflict: 'return' } as const
+    const small = (row: Partial<NewRow>): NewRow => newRow({ queue: 'small', maxReady: 1, ...row })
+    const [first] = await bench.store.insert([small({ args: '[1]', unique })])
+    const [met] = await bench.store.insert([small({ args: '[2]', unique })])
+    assert.deepEqual([met?.row.id, met?.row.args, met?.isDuplicate], [first?.row.id, '[1]', true])
+    const [replaced] = await bench.store.insert([small({ args: '[3]', unique: { ...unique, onConflict: 'replace' } })])
+    assert.deepEqual([replaced?.row.id, replaced?.row.args], [first?.row.id, '[3]'])
+    await assert.rejects(bench.store.insert([small({ unique: { ...unique, onConflict: 'throw' } })]), { code: 'FST_TASKS_NOT_UNIQUE' })
+    await assert.rejects(bench.store.insert([small({ unique: { ...unique, key: 'other' } })]), { code: 'FST_TASKS_QUEUE_FULL' })
+    await assert.rejects(bench.store.insert([small({ unique }), small({})]), { code: 'FST_TASKS_QUEUE_FULL' })
+    const [elsewhere] = await bench.store.insert([newRow({ unique: { ...unique, key: 'elsewhere' } })])
+    await assert.rejects(bench.store.insert([small({ unique: { ...unique, key: 'elsewhere', onConflict: 'replace' } })]), { code: 'FST_TASKS_QUEUE_FULL' })
+    assert.equal((await bench.get(elsewhere!.row.id)).queue, 'default')
+    assert.equal((await bench.store.stats(BACKEND)).queues['small']?.ready, 1)
   })
 
   test('rows that were stored before are not refused by a queue that is full of them', async (bench) => {

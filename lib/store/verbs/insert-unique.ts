@@ -42,7 +42,8 @@ async function store (session: Session, row: NewRow, sql: string, bindings: read
   return decided
 }
 
-async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Send): Promise<{ row: Row, expired: boolean } | null> {
+/** The row that stands in the way of this one; it may be this very row, stored by an earlier try. */
+export async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Send): Promise<{ row: Row, expired: boolean } | null> {
   const { dialect, tables } = session
   // The row of this very id first: an earlier try may have stored it, and its key may be free again.
   const key = [row.backend, row.task, rule.key]

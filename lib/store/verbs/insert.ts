@@ -5,7 +5,7 @@ import { breaksUniqueness } from '../faults.js'
 import { columnsOf, toRow } from '../row.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
-import { boundsOf, lockQueues, refuseFull } from './insert-room.js'
+import { boundsOf, lockQueues, refuseFull, refuseOverfull } from './insert-room.js'
 import { areAlike, insertAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
 
@@ -21,10 +21,11 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
   const together = bounds.length > 0 || keyed.length > 1 || (keyed.length > 0 && plain.length > 0) || plain.length > INSERT_ROWS_MAX
   const store = async (run: Run | null, stored: boolean): Promise<InsertedRow[]> => {
     const inserted: InsertedRow[] = []
+    let duplicates: ReadonlySet<string> = new Set()
     if (run !== null && bounds.length > 0) {
       // In a transaction of somebody else's nobody is kept waiting: how long it goes on is not known.
       if (transaction === null) await lockQueues(session, run, bounds)
-      await refuseFull(session, run, bounds)
+      duplicates = await refuseFull(session, run, bounds)
     }
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
       const part = plain.length <= INSERT_ROWS_MAX ? plain : plain.slice(start, start + INSERT_ROWS_MAX)
@@ -33,6 +34,7 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
     if (keyed.length === 0) return inserted
     const byId = new Map(inserted.map((each) => [each.row.id, each]))
     for (const row of keyed.sort(byKey)) byId.set(row.id, await insertUnique(session, row, run))
+    if (run !== null && [...duplicates].some((id) => byId.get(id)?.isDuplicate === false)) await refuseOverfull(session, run, bounds)
     return rows.map(({ id }) => byId.get(id) as InsertedRow)
   }
   if (transaction !== null) return await session.within('store tasks', transaction, async (run) => await store(run, true))
