@@ -140,7 +140,7 @@ export class KnexStore implements Store {
 
   async cancel (selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
     const outcome = await control.cancel(this.#session, selection)
-    await this.#ended(outcome.cancelled.map(({ id }) => id))
+    await this.ended(outcome.cancelled.map(({ id }) => id))
     if (outcome.cancelled.length > 0) this.#wake.stored() // a retry that waited may have held a concurrency key
     return outcome
   }
@@ -228,13 +228,13 @@ export class KnexStore implements Store {
     const rescued = await rescues.rescue(this.#session, backend, crashBudget)
     const early = this.#clock !== null && await this.#clock.settle(backend) > 0
     if (early || rescued.charged.length + rescued.released.length > 0) this.#wake.stored()
-    await this.#ended(rescued.charged.filter(({ status }) => status !== 'READY').map(({ id }) => id))
+    await this.ended(rescued.charged.filter(({ status }) => status !== 'READY').map(({ id }) => id))
     return rescued
   }
 
   async listen (onWake: (event: WakeEvent) => void): Promise<Listener> { return await this.#wake.onReady(onWake) }
 
-  async #ended (ids: readonly string[]): Promise<void> {
+  async ended (ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return
     this.#wake.ended()
     await notifyEnded(this.#session, ids)

@@ -35,6 +35,8 @@ export interface Store {
   insert (rows: readonly NewRow[], options?: { transaction?: Knex.Transaction | null }): Promise<InsertedRow[]>
   /** Rows were committed by a transaction of somebody else's: wake the workers. */
   committed (): void
+  /** These results were ended by a transaction of a task's own: wake those who wait for them. */
+  ended (ids: readonly string[]): Promise<void>
   /** True where the transaction belongs to the database of this store, whichever Knex instance began it. */
   owns (transaction: Knex.Transaction): Promise<boolean>
   /** True where a statement past an open write transaction of this process would have to wait for it. */
@@ -443,12 +445,15 @@ export interface ClaimedRow extends Row {
   readonly cursor: Cursor
 }
 
-/** What became of an attempt. `keyed`: as the claimed row said; a hint, which saves a try. */
-export type Ending =
+/**
+ * What became of an attempt. `keyed`: as the claimed row said; a hint, which saves a try. `sent`: an earlier call to write
+ * it may have taken effect.
+ */
+export type Ending = { readonly sent?: boolean } & (
   | { readonly id: string, readonly claim: number, readonly status: 'SUCCESSFUL', readonly returnValue: string, readonly keyed?: boolean }
   | { readonly id: string, readonly claim: number, readonly status: 'FAILED' | 'CANCELLED', readonly errors: readonly StoredError[] }
   /** A retry: READY again, `delay` ms from now. Ends CANCELLED instead where that was asked meanwhile. */
-  | { readonly id: string, readonly claim: number, readonly status: 'READY', readonly errors: readonly StoredError[], readonly delay: number }
+  | { readonly id: string, readonly claim: number, readonly status: 'READY', readonly errors: readonly StoredError[], readonly delay: number })
 
 export interface FinishedRow {
   readonly id: string

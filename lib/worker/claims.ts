@@ -57,8 +57,9 @@ export class Claims {
   async ofAny (session: Session, room: Room): Promise<number> {
     const { queueName, excludeQueues, quarantined, cursors, limited, takes } = this.#settings
     const how = { quarantined: quarantined(), unlessLimited: true }
-    // From the cursors where there are any; a lane that is new is found by the look that follows.
-    const known: Lane[] = cursors.known(0, performance.now()).filter(({ queue }) => takes(queue) && limited.limitedQueues([queue]).length === 0)
+    // From the start of every lane, since one may be new and come first. Where dead rows make that long, from the cursors:
+    // a lane that is new is then found by the look that follows.
+    const known: Lane[] = cursors.wholeIsQuick ? [] : cursors.known(0, performance.now()).filter(({ queue }) => takes(queue) && limited.limitedQueues([queue]).length === 0)
     if (known.length > 0 && known.length <= LANES_MAX) return (await this.#claim(session, known, room, how)).length
     return (await this.#claim(session, { only: queueName, except: limited.without(excludeQueues) }, room, how)).length
   }

@@ -7,6 +7,7 @@ export const FROM_START = 3
 
 const AGES_MS = [500, 5_000] as const
 const SETTLED_MS = 1_000 // what is due by this much before now was committed by now, but for a late one
+const WHOLE_QUICK_MS = 20
 const BEFORE_ALL: Cursor = { due: -1, tie: -1 }
 
 /**
@@ -19,6 +20,8 @@ export class Cursors {
   readonly #places = new Map<string, Place>()
   /** By depth: when a look of it may be made again. */
   readonly #affordable = [0, 0, 0, 0]
+  /** What the last look from the start of every lane took, in ms. */
+  #wholeTook = 0
   /** Of what a claim that began before this number grew has seen, nothing counts. */
   #generation = 0
 
@@ -31,8 +34,14 @@ export class Cursors {
     return ([FROM_START, 2, 1] as const).find((depth) => now >= (this.#affordable[depth] ?? 0)) ?? 0
   }
 
+  /** True where all lanes can be looked through from their start at any time: few dead rows are in the way. */
+  get wholeIsQuick (): boolean {
+    return this.#wholeTook < WHOLE_QUICK_MS
+  }
+
   /** A look of this depth was made, in so many milliseconds. */
   looked (depth: Depth, took: number, now: number): void {
+    if (depth === FROM_START) this.#wholeTook = took
     this.#affordable[depth] = now + LOOK_BEHIND_FACTOR * took
   }
 

@@ -126,7 +126,7 @@ export class Reporter {
         alone = false
       } catch (error) {
         const wait = outage.failed(error, WRITING)
-        this.#queue.push(...batch.length === 1 ? await this.#judge(batch) : batch)
+        this.#queue.push(...(batch.length === 1 ? await this.#judge(batch) : batch).map(sent))
         this.#batch = []
         this.#settled = true
         // One row may spoil a batch: the next try is with one alone.
@@ -181,4 +181,9 @@ export class Reporter {
     const failure = describeFailure(new INVALID_RESULT('the database refuses it'), row.attempts, Date.now())
     return [{ ...report, strikes: 0, ending: { id: row.id, claim: row.claim, status: 'FAILED', errors: withError(row.errors, failure) } }]
   }
+}
+
+/** The call failed, but it may have taken effect. */
+function sent (report: Report): Report {
+  return report.ending === null ? report : { ...report, ending: { ...report.ending, sent: true } }
 }

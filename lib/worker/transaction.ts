@@ -23,6 +23,7 @@ export async function commitWith<T> (store: Store, worker: string, row: ClaimedR
       committing = true
       await write.commit()
       if (row.limited === true) store.committed() // its limits may have room now
+      void store.ended([row.id])
       return value
     } catch (error) {
       if (!committing) await write.rollback().catch(() => {}) // a lost connection has rolled back by itself

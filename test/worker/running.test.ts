@@ -39,6 +39,17 @@ for (const database of databases) {
       t.same(order, ['a', 'b', 'c1', 'c2', 'c3', 'd', 'e'])
     })
 
+    t.test('an idle worker that is woken takes a priority first that it has never seen', async (t) => {
+      const order: string[] = []
+      const note = task('note', async (name: string) => { order.push(name) })
+      const { app, backend, start } = await setting(t, database, [note])
+      start({ concurrency: 1, interval: 60_000 })
+      await (await app.tasks.enqueue(note, 'seen')).wait()
+      const row = { backend: 'default', task: 'note', queue: 'default', runAfter: null, delay: null, options: null, tags: [], unique: null, maxReady: null }
+      for (const priority of [1, 2, 3]) await backend.store.insert([{ ...row, id: uuid(), priority: 0, args: '["low"]' }, { ...row, id: uuid(), priority, args: '["high"]' }]).then(async () => await eventually(() => { assert.equal(order.length, 1 + 2 * priority, 'both have run') }))
+      t.same(order, ['seen', 'high', 'low', 'high', 'low', 'high', 'low'])
+    })
+
     t.test('what was claimed ahead and handed back keeps its place in the order', async (t) => {
       const order: number[] = []
       const note = task('note', async (place: number) => {

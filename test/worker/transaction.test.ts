@@ -39,6 +39,15 @@ for (const database of databases) {
       t.match(outcome, { status: 'SUCCESSFUL', attempts: 1, codes: [], effects: 1, value: 'written' })
     })
 
+    t.test('whoever waits for the result hears of its commit', async (t) => {
+      handler = async (context, write) => await context.transaction(async (trx) => { await write(trx) })
+      const result = await effect.enqueue()
+      const told = gate()
+      t.after(await backend.store.watch(result.id, () => { told.open() }))
+      await drain()
+      await told.opened
+    })
+
     t.test('a value that JSON cannot carry rolls back, and the task has failed without a retry', async (t) => {
       const outcome = await run(async (context, write) => await context.transaction(async (trx) => { await write(trx); return new Date() }))
       t.match(outcome, { status: 'FAILED', attempts: 1, codes: ['FST_TASKS_INVALID_RESULT'], effects: 0 })

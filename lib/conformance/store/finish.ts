@@ -88,6 +88,16 @@ export const finishChapter: Chapter = (test) => {
     assert.equal((await bench.get(row.id)).progress, '{"done":2}')
   })
 
+  test('an ending whose call failed after it took effect is answered when it is sent again, and told from that of another', async (bench) => {
+    for (const status of ['SUCCESSFUL', 'FAILED'] as const) {
+      const { row, worker } = await bench.running()
+      await worker.finish(ending(row, status))
+      assert.equal((await worker.finish(ending(row, status))).length, 0)
+      assert.deepEqual((await worker.finish({ ...ending(row, status), sent: true })).map((finished) => [finished.id, finished.status]), [[row.id, status]])
+      assert.equal((await worker.finish({ ...ending(row, status === 'FAILED' ? 'SUCCESSFUL' : 'FAILED'), sent: true })).length, 0)
+    }
+  })
+
   test('an ending is written once: a second one changes nothing', async (bench) => {
     for (const first of ['SUCCESSFUL', 'FAILED', 'CANCELLED'] as const) {
       const { row, worker } = await bench.running()

@@ -84,6 +84,16 @@ export const readChapter: Chapter = (test) => {
     assert.deepEqual(await all({ task: 'none' }), [])
   })
 
+  test('a running result is listed once, though a worker that handed it back has it in a batch', async (bench) => {
+    await bench.insert({}, {})
+    const first = await bench.worker()
+    const [kept, returned] = await first.claim({ limit: 2 })
+    await first.release(returned!)
+    const [again] = await (await bench.worker()).claim({ limit: 1 })
+    const { rows } = await bench.store.list({ backend: BACKEND, status: 'RUNNING', limit: 10 })
+    assert.deepEqual(rows.map(({ id }) => id).sort(), [kept!.id, again!.id].sort())
+  })
+
   test('the same tag twice is one tag', async (bench) => {
     const { id } = await bench.insertOne({ tags: ['x', 'x'] })
     assert.deepEqual(ids((await bench.store.list({ backend: BACKEND, tag: 'x', limit: 10 })).rows), [id])

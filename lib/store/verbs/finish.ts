@@ -24,10 +24,14 @@ export async function finish (session: Session, worker: string, endings: readonl
   if (plain.length === 0 || (others > 0 && plain.length < APART_MIN)) return await finishAny(session, worker, endings, ended)
   // What ends a claim goes with the last of the two writes.
   const { rows: done, tries } = await finishPlain(session, worker, plain, others > 0 ? [] : ended)
-  if (tries > 1 && done.length < plain.length) done.push(...(await findWritten(session, worker, without(plain, done))).filter(({ status }) => status === 'SUCCESSFUL'))
+  if ((tries > 1 || plain.some(wasSent)) && done.length < plain.length) done.push(...(await findWritten(session, worker, without(plain, done))).filter(({ status }) => status === 'SUCCESSFUL'))
   if (done.length === endings.length) return done
   const left = without(endings, done)
   return left.length === 0 ? done : [...done, ...await finishAny(session, worker, left, ended)]
+}
+
+function wasSent ({ sent }: Ending): boolean {
+  return sent === true
 }
 
 async function finishAny (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]> {
@@ -36,7 +40,7 @@ async function finishAny (session: Session, worker: string, endings: readonly En
   // Refused, or passed over: changed by somebody else at that very moment, or by a try whose answer was lost.
   const second = await writeLocked(session, worker, without(endings, first.rows), ended)
   const accepted = [...first.rows, ...second.rows]
-  if (first.tries + second.tries > 2 && accepted.length < endings.length) accepted.push(...await findWritten(session, worker, without(endings, accepted)))
+  if ((first.tries + second.tries > 2 || endings.some(wasSent)) && accepted.length < endings.length) accepted.push(...await findWritten(session, worker, without(endings, accepted)))
   return await settled(session, worker, accepted)
 }
 

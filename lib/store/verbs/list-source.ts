@@ -46,7 +46,9 @@ function candidatesOf (session: Session, { backend, status, queue, tag }: ListFi
   if (status === 'CANCELLED') add(`${results} x`, 'x.backend = ? AND x.cancel_at IS NOT NULL', [backend])
   if (status === 'RUNNING') {
     const held = dialect.elements('c.ids')
-    add(`${claims} c CROSS JOIN ${held.from}`, 'c.backend = ?', [backend], held.id)
+    // A row that was handed back is still named by its old batch. As a sub-query: its rows are looked up one by one.
+    const token = `(SELECT x.worker = c.worker AND x.claim = c.claim FROM ${results} x WHERE x.id = ${held.id})`
+    add(`${claims} c CROSS JOIN ${held.from}`, `c.backend = ? AND ${token}`, [backend], held.id)
   }
   if (status === 'READY') {
     const [scope, values] = queue === undefined ? ['x.backend = ?', [backend]] : ['x.backend = ? AND x.queue = ?', [backend, queue]]
