@@ -146,8 +146,9 @@ export class Runner {
       void this.#telling.stored(run.row, outcome.durationMs)
     } else {
       const ending = outcome.kind === 'interrupted' ? null : this.#decide(run, task, outcome)
-      // An ending may be written while the attempt runs on: nobody runs the task again. What puts it back may not.
-      if (run.stuck && (ending === null || ending.status === 'READY')) run.held = ending ?? 'release'
+      // An ending may be written while the attempt runs on: nobody runs the task again. What puts it back may not, nor
+      // what lets another task of its limits start beside it.
+      if (run.stuck && (ending === null || ending.status === 'READY' || run.row.limited === true)) run.held = ending ?? 'release'
       else this.#report(run, fields, ending, outcome)
       if (run.held !== null) void attempt.settled.then(() => { if (run.held !== null) this.#report(run, fields, ending, outcome) })
     }

@@ -89,6 +89,18 @@ for (const database of databases) {
       t.equal(free.order.length, 10)
     })
 
+    t.test('an attempt that ignores its timeout keeps its key until it has settled, and its ending with it', async (t) => {
+      const traffic = new Traffic()
+      const deaf = task('test.deaf', { concurrencyKey: 'k', timeout: 50, timeoutGrace: 20 }, async (number: number) => { await traffic.run(number, number === 0 ? 600 : 1) })
+      const both = await apps(t, database, [deaf])
+      const results = await both[0]!.tasks.enqueueMany(deaf, [[0], [1]])
+      for (const app of both) createWorker(app, { ...WORKER, interval: '100ms' }).run().catch(() => {})
+      for (const result of results) await result.wait({ timeout: '15s' })
+      t.same(results.map(({ status }) => status), ['FAILED', 'SUCCESSFUL'])
+      t.match(results[0], { attempts: 1, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
+      t.equal(traffic.most, 1)
+    })
+
     t.test('a queue runs no more at a time than its limit, over all workers', async (t) => {
       const traffic = new Traffic()
       const step = task('test.step', { queueName: 'small' }, async (number: number) => { await traffic.run(number, 20) })
