@@ -98,7 +98,7 @@ export class Claimer {
     if (this.#stopped || this.#dry || this.#waiting || this.#busy !== null) return
     const room = this.#settings.room()
     const session = this.#settings.session()
-    if (room === null || session === null || (room.start < 1 && !this.#ahead)) return
+    if (room === null || session === null || (room.free < 1 && !this.#ahead)) return
     this.#busy = this.#run(session, room).finally(() => {
       this.#busy = null
       if (this.#again) this.#dry = false
@@ -214,11 +214,11 @@ export class Claimer {
    * claimed ahead, because it would count against them, and so nothing behind it is.
    */
   async #claimInOrder (session: Session, look: LimitedLook, due: readonly LaneHead[], room: Room): Promise<Found> {
-    if (room.start < 1) return { claimed: 0, full: true, kept: false }
+    if (room.free < 1) return { claimed: 0, full: true, kept: false }
     const lanes = due.slice(0, LANES_MAX)
-    let claimed = await this.#claims.inOrder(session, look, lanes, room.start)
-    if (claimed < room.start && due.length > lanes.length) claimed += await this.#claims.ofLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
-    return { claimed, full: claimed >= room.start, kept: false }
+    let claimed = await this.#claims.inOrder(session, look, lanes, room.free)
+    if (claimed < room.free && due.length > lanes.length) claimed += await this.#claims.ofLanes(session, due.slice(LANES_MAX, 2 * LANES_MAX), less(room, claimed), look.quarantined, false)
+    return { claimed, full: claimed >= room.free, kept: false }
   }
 
   #takes (queue: string): boolean {

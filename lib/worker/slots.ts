@@ -65,7 +65,7 @@ export class Slots {
     const limit = Math.min(free + ahead - buffered, unspent)
     if (limit < 1) return null
     // Marked with the claim: what starts at once, and what comes within a stride of it.
-    return { limit, start: Math.min(limit, Math.max(0, free + pace.stride - buffered)) }
+    return { limit, start: Math.min(limit, Math.max(0, free + pace.stride - buffered)), free: Math.min(limit, Math.max(0, free - buffered)) }
   }
 
   /** Rows of a claim that has arrived; started in their order, as slots come free. */

@@ -71,7 +71,7 @@ function named ({ lanes }: ClaimRequest): readonly Lane[] {
 const row = (id: string, fields: Partial<Stored> = {}): Stored => ({ id, queue: 'default', priority: 0, due: 1, tie: Number(id.slice(1)), ...fields })
 
 t.test('the highest priority is claimed first, and lanes of one priority in one claim', async (t) => {
-  const { claimer, claims, taken, dry } = claimerOver(t, [row('a1'), row('a2', { queue: 'other' }), row('a3', { priority: 9 }), row('a4', { due: 5_000 })], [{ limit: 10, start: 2 }])
+  const { claimer, claims, taken, dry } = claimerOver(t, [row('a1'), row('a2', { queue: 'other' }), row('a3', { priority: 9 }), row('a4', { due: 5_000 })], [{ limit: 10, start: 2, free: 2 }])
   const ended = dry()
   claimer.wake()
   t.equal(await ended, 3)
@@ -81,7 +81,7 @@ t.test('the highest priority is claimed first, and lanes of one priority in one 
 
 t.test('a full claim moves the cursor; a short one looks from the start of the lane before lower priorities', async (t) => {
   const stored = [row('a5'), row('a6'), row('a7'), row('a8', { priority: -1 })]
-  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 2, start: 2 }, { limit: 5, start: 5 }])
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 2, start: 2, free: 2 }, { limit: 5, start: 5, free: 5 }])
   const ended = dry()
   claimer.wake()
   stored.push(row('a1')) // committed late, behind the cursor
@@ -94,7 +94,7 @@ t.test('a full claim moves the cursor; a short one looks from the start of the l
 
 t.test('a claim that began before the cursors were forgotten moves none', async (t) => {
   const stored = [row('a5'), row('a6'), row('a7')]
-  const { claimer, taken, dry } = claimerOver(t, stored, [{ limit: 1, start: 1 }, { limit: 1, start: 1 }, { limit: 5, start: 5 }], {
+  const { claimer, taken, dry } = claimerOver(t, stored, [{ limit: 1, start: 1, free: 1 }, { limit: 1, start: 1, free: 1 }, { limit: 5, start: 5, free: 5 }], {
     onRows: (_, __, rows) => {
       taken.push(...rows.map(({ id }) => id))
     }
@@ -119,7 +119,7 @@ t.test('a claim that began before the cursors were forgotten moves none', async 
 })
 
 t.test('queues that are not its own are not claimed', async (t) => {
-  const { claimer, claims, dry } = claimerOver(t, [row('a1', { queue: 'a' }), row('b1', { queue: 'b' }), row('c1', { queue: 'c' })], [{ limit: 9, start: 9 }], { queueName: ['a', 'b'], excludeQueues: ['b'] })
+  const { claimer, claims, dry } = claimerOver(t, [row('a1', { queue: 'a' }), row('b1', { queue: 'b' }), row('c1', { queue: 'c' })], [{ limit: 9, start: 9, free: 9 }], { queueName: ['a', 'b'], excludeQueues: ['b'] })
   const ended = dry()
   claimer.wake()
   t.equal(await ended, 1)
@@ -132,7 +132,7 @@ t.test('nothing is asked while there is no room, and an empty look is not repeat
   const { claimer, dry } = claimerOver(t, [], rooms, {}, { lanes: async () => { looks += 1; return { lanes: [], now: 1 } } })
   claimer.wake()
   t.equal(looks, 0)
-  rooms.push({ limit: 1, start: 1 }, { limit: 1, start: 1 }, { limit: 1, start: 1 })
+  rooms.push({ limit: 1, start: 1, free: 1 }, { limit: 1, start: 1, free: 1 }, { limit: 1, start: 1, free: 1 })
   const ended = dry()
   claimer.look()
   await ended
@@ -148,7 +148,7 @@ t.test('nothing is asked while there is no room, and an empty look is not repeat
 
 t.test('an idle worker that is woken claims from whatever lanes there are, without a look before', async (t) => {
   const stored: Stored[] = []
-  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 5, start: 5 }, { limit: 5, start: 5 }], { queueName: ['default', 'b'], excludeQueues: ['b'] })
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, [{ limit: 5, start: 5, free: 5 }, { limit: 5, start: 5, free: 5 }], { queueName: ['default', 'b'], excludeQueues: ['b'] })
   const idle = dry()
   claimer.wake()
   t.equal(await idle, 0)
@@ -167,7 +167,7 @@ t.test('while claims are full, the lanes are not looked for before each of them'
     looks += 1
     return { lanes: stored.length > 0 ? [{ queue: 'default', priority: 0, due: 1 }] : [], now: 1_000 }
   }
-  const { claimer, claims, taken, dry } = claimerOver(t, stored, Array.from({ length: 10 }, () => ({ limit: 5, start: 5 })), {}, { lanes })
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, Array.from({ length: 10 }, () => ({ limit: 5, start: 5, free: 5 })), {}, { lanes })
   const ended = dry()
   claimer.wake()
   await ended
@@ -190,7 +190,7 @@ function limitedVerbs (requests: LimitedClaimRequest[], has: () => boolean, take
 }
 
 t.test('a claim that has not looked at rows with limits asks to be given nothing while there are some', async (t) => {
-  const { claimer, claims, dry } = claimerOver(t, [row('a1'), row('a2', { priority: 9 })], Array.from({ length: 3 }, () => ({ limit: 10, start: 2 })))
+  const { claimer, claims, dry } = claimerOver(t, [row('a1'), row('a2', { priority: 9 })], Array.from({ length: 3 }, () => ({ limit: 10, start: 2, free: 2 })))
   for (let wakes = 0; wakes < 3; wakes++) {
     const ended = dry()
     claimer.wake()
@@ -204,7 +204,7 @@ t.test('rows with limits that came after the look are claimed before what was se
   const requests: LimitedClaimRequest[] = []
   let limited = false
   const taken: string[] = []
-  const { claimer, dry } = claimerOver(t, [], [{ limit: 2, start: 2 }, { limit: 4, start: 2 }, { limit: 4, start: 3 }], { onRows: (_, __, rows) => { taken.push(...rows.map(({ id }) => id)) } }, {
+  const { claimer, dry } = claimerOver(t, [], [{ limit: 2, start: 2, free: 2 }, { limit: 4, start: 2, free: 2 }, { limit: 4, start: 3, free: 3 }], { onRows: (_, __, rows) => { taken.push(...rows.map(({ id }) => id)) } }, {
     ...limitedVerbs(requests, () => limited, ({ limit }) => requests.length === 1 ? ['k1', 'a3'].slice(0, limit) : []),
     claim: async ({ claim, limit, unlessLimited }) => {
       if (taken.length === 0) {
@@ -223,15 +223,23 @@ t.test('rows with limits that came after the look are claimed before what was se
   t.equal(requests[0]?.limit, 2, 'as many as can start at once')
 })
 
+t.test('a row with limits is claimed for a free slot only, however many are marked ahead', async (t) => {
+  const requests: LimitedClaimRequest[] = []
+  const { claimer } = claimerOver(t, [row('a1')], [{ limit: 40, start: 20, free: 0 }, { limit: 40, start: 20, free: 2 }, null], {}, limitedVerbs(requests, () => true, () => ['k1', 'k2']))
+  claimer.wake()
+  await eventually(async () => { assert.equal(requests.length, 1) })
+  t.same(requests.map(({ limit }) => limit), [2])
+})
+
 t.test('nothing is claimed ahead of a free slot while a row with limits could be claimed', async (t) => {
   const requests: LimitedClaimRequest[] = []
-  const rooms: Array<Room | null> = [{ limit: 5, start: 0 }, { limit: 5, start: 0 }, { limit: 5, start: 0 }, null]
+  const rooms: Array<Room | null> = [{ limit: 5, start: 0, free: 0 }, { limit: 5, start: 0, free: 0 }, { limit: 5, start: 0, free: 0 }, null]
   const { claimer, claims } = claimerOver(t, [row('a1')], rooms, {}, limitedVerbs(requests, () => true, () => ['k1']))
   claimer.wake()
   await eventually(async () => { assert.equal(rooms.length, 2, 'it looked once, and then saw that there is no slot') })
   claimer.look()
   t.same([claims.length, requests.length], [0, 0])
-  rooms.splice(0, rooms.length, { limit: 5, start: 1 }, null)
+  rooms.splice(0, rooms.length, { limit: 5, start: 1, free: 1 }, null)
   claimer.look()
   await eventually(async () => { assert.equal(rooms.length, 0) })
   t.same(requests.map(({ limit }) => limit), [1])

@@ -44,21 +44,30 @@ function slotsOf (t: Test, concurrency: number, settings: { maxTasks?: number, s
 
 t.test('a claim takes what there are slots for, and ahead only where tasks are short', async (t) => {
   const { slots, pace, add } = slotsOf(t, 4)
-  t.same(slots.room(), { limit: 4, start: 4 })
+  t.same(slots.room(), { limit: 4, start: 4, free: 4 })
   pace.add(2)
-  t.same(slots.room(), { limit: 44, start: 4 }, '20 ms of work ahead')
+  t.same(slots.room(), { limit: 44, start: 4, free: 4 }, '20 ms of work ahead')
   add(Array.from({ length: 44 }, (_, index) => `r${index}`), 4)
   t.equal(slots.runs.size, 4)
   t.equal(slots.room(), null, 'the buffer is full')
 })
 
+t.test('what is marked ahead takes no slot: free are only those where nothing runs and nothing is to', async (t) => {
+  const { slots, pace, add } = slotsOf(t, 4)
+  pace.add(0.1)
+  add(['a', 'b', 'c'], 3)
+  t.match(slots.room(), { start: 161, free: 1 }, '4 ms of work are marked')
+  add(['d', 'e'], 2)
+  t.match(slots.room(), { start: 159, free: 0 })
+})
+
 t.test('maxTasks counts what is started and what is claimed for it', async (t) => {
   const { slots, add, free } = slotsOf(t, 2, { maxTasks: 3 })
-  t.same(slots.room(), { limit: 2, start: 2 })
+  t.same(slots.room(), { limit: 2, start: 2, free: 2 })
   add(['a', 'b'], 2)
   t.equal(slots.room(), null)
   free('a')
-  t.same(slots.room(), { limit: 1, start: 1 })
+  t.same(slots.room(), { limit: 1, start: 1, free: 1 })
   add(['c'], 1)
   free('b')
   t.equal(slots.room(), null)
