@@ -1,9 +1,7 @@
 import type { Run } from './runner.js'
 
 /**
- * What runs now. An array, and not a Set: a Set that much is added to and deleted from lays out new tables all the time,
- * each old one points to its successor, and once one is in the old generation every later one is kept with all that it
- * held, until that generation is collected: the heap of a busy worker then grows by everything it has run.
+ * What runs now. An array, and not a Set: a Set that much is added to and deleted from lays out new tables all the time.
  */
 export class Runs {
   readonly #runs: Run[] = []
