@@ -9,13 +9,13 @@ import { errorsOf, moment, workerIdsOf } from '../row.js'
  */
 export function claimedColumns (dialect: Dialect): string[] {
   const rest = `CASE WHEN attempts = 1 AND started_at = last_attempted_at AND enqueued_at = due AND options IS NULL AND worker_ids IS NULL AND errors IS NULL
-    AND progress IS NULL AND deaths = 0 AND run_after IS NULL AND unique_held IS NULL AND limit_group IS NULL THEN NULL ELSE ${dialect.jsonObject([...REST.map((column) => [column, column] as const), ['keyed', 'unique_held IS NOT NULL OR limit_group IS NOT NULL']])} END`
+    AND progress IS NULL AND deaths = 0 AND run_after IS NULL AND unique_held IS NULL AND limit_group IS NULL THEN NULL ELSE ${dialect.jsonObject([...REST.map((column) => [column, column] as const), ['keyed', 'unique_held IS NOT NULL OR limit_group IS NOT NULL'], ['limited', 'limit_group IS NOT NULL']])} END`
   return ['id', 'task', 'queue', 'priority', 'args', 'due', 'seq', 'last_attempted_at', rest]
 }
 
 const REST = ['attempts', 'prior_attempts', 'deaths', 'started_at', 'enqueued_at', 'run_after', 'options', 'worker_ids', 'errors', 'progress'] as const
 
-type Rest = Partial<Readonly<Record<typeof REST[number] | 'keyed', unknown>>>
+type Rest = Partial<Readonly<Record<typeof REST[number] | 'keyed' | 'limited', unknown>>>
 
 const NEW: Rest = Object.freeze({ attempts: 1, prior_attempts: 0, deaths: 0, run_after: null, options: null, worker_ids: null, errors: null, progress: null })
 
@@ -49,6 +49,7 @@ export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<Cl
     progress: rest.progress as string | null,
     claim,
     ...(Boolean(rest.keyed) && { keyed: true }),
+    ...(Boolean(rest.limited) && { limited: true }),
     cursor: { due, tie: Number(seq) }
   }
 }

@@ -29,6 +29,8 @@ export async function claimLimited (session: Session, request: LimitedClaimReque
   const closed = heads.filter((head) => !all.includes(head))
   let sent = false
   const { value, tries } = await session.transact('claim limited tasks', async (run) => {
+    // First of all: a stricter level would count as things were before the lock, and no level is set after a query.
+    await run(session.dialect.singleWriter ? session.dialect.beginWrite(session.tables.meta) : 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
     const earlier = sent ? await run.tuples(...takenBy(session, request)) : []
     sent = true
     if (earlier.length > 0) return { rows: inOrder(earlier).map((tuple) => toClaimed(tuple, request)), nextIn: null }
@@ -50,8 +52,6 @@ interface Heads {
 
 async function claimOf (session: Session, run: Run, request: LimitedClaimRequest, { open, closed, until }: Heads): Promise<LimitedClaim> {
   const { dialect, tables } = session
-  // A stricter level would count as things were before the lock.
-  await run(dialect.singleWriter ? dialect.beginWrite(tables.meta) : 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
   const locked = dialect.singleWriter ? open : await lock(session, run, request, open)
   const busy = locked.length < open.length ? LIMIT_BUSY_MS : null
   const waiting = [...closed, ...open.filter((head) => !locked.includes(head))]
@@ -70,8 +70,7 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
     await limits.write(run, chosen.filter(({ id }) => ids.has(id)), attempted)
   }
   const nextIn = limits.nextIn === null ? busy : Math.min(limits.nextIn, busy ?? Infinity)
-  const plain = new Set(chosen.filter(({ limits }) => limits === null).map(({ id }) => id))
-  return { rows: taken.map((row) => plain.has(row.id) ? row : { ...row, limited: true }), nextIn }
+  return { rows: taken, nextIn }
 }
 
 /** The groups of which every limit could be locked. */
