@@ -44,6 +44,13 @@ export const uniqueChapter: Chapter = (test) => {
     assert.equal((await bench.store.list({ backend: BACKEND, tag: 'new', limit: 10 })).rows.length, 1)
   })
 
+  test('`replace` that cannot store its tags changes nothing', async (bench) => {
+    const first = await bench.insertOne({ ...under({ key: 'k' }), args: '[1]', tags: ['old'] })
+    await assert.rejects(async () => await bench.insert({ ...under({ key: 'k', onConflict: 'replace' }), args: '[2]', tags: [null as unknown as string] }))
+    assert.deepEqual(await bench.get(first.id), first)
+    assert.deepEqual(ids((await bench.store.list({ backend: BACKEND, tag: 'old', limit: 10 })).rows), [first.id])
+  })
+
   test('`replace` changes nothing in a row that runs', async (bench) => {
     const { row } = await bench.running({ ...under({ key: 'k' }), args: '[1]' })
     const before = await bench.get(row.id)

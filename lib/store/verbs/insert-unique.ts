@@ -27,7 +27,10 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
     if (standing.expired) { await dropExpired(session, run, { ...row, key: rule.key }); continue }
     if (rule.onConflict === 'throw') throw new NOT_UNIQUE(row.task, standing.row.id)
     if (rule.onConflict === 'return') return { row: standing.row, isDuplicate: true }
-    const replaced = await replace(session, row, standing.row.id, run)
+    const { id } = standing.row
+    const replaced = outer === null
+      ? (await session.transact('store a task', async (send) => await replace(session, row, id, send))).value
+      : await replace(session, row, id, outer)
     if (replaced !== null) return { row: replaced, isDuplicate: true }
     // It was claimed, or it ended, meanwhile: read it again, and give it as it is unless the key is free by now.
     const again = await findStanding(session, row, rule, run)
