@@ -133,6 +133,7 @@ export const limitedChapter: Chapter = (test) => {
     }
     const worker = await bench.worker()
     assert.deepEqual(await claimed(worker), [])
+    assert.equal((await bench.store.stats(BACKEND)).queues['default']?.ready, 2, 'the row in quarantine is counted too')
     const limited = async (quarantined: boolean): Promise<unknown> => (await bench.store.lanes({ backend: BACKEND, quarantined })).limited
     assert.deepEqual([await limited(true), await limited(false)], [true, true])
     const plain = await bench.insertOne()
@@ -200,6 +201,29 @@ export const limitedChapter: Chapter = (test) => {
     const { status, attempts } = await bench.get(ghost.id)
     assert.deepEqual([status, attempts], ['READY', 0])
     assert.deepEqual((await bench.store.stats(BACKEND)).unknownTasks, [{ name: 'ghost', ready: 1 }])
+  })
+
+  test('a retry that keeps its key, and whose task no live worker knows any more, gives it away when it is parked, and takes its turn when it is known again', async (bench) => {
+    const ghost = await bench.insertOne({ ...under('k'), task: 'ghost' })
+    const old = await bench.worker({ tasks: ['ghost', 'test.task'] })
+    const [first] = await claimed(old)
+    assert.equal(first?.id, ghost.id)
+    await old.finish(ending(first!, 'READY'))
+    const known = await bench.insertOne(under('k'))
+    await bench.bury(old)
+    const worker = await bench.worker()
+    assert.deepEqual(await claimed(worker), [], 'the retry keeps it')
+    await eventually(async () => {
+      const { strange = [] } = await bench.store.limitedHeads({ backend: BACKEND, tasks: worker.tasks, quarantined: false, after: null })
+      assert.equal(await bench.store.park({ backend: BACKEND, tasks: worker.tasks, lanes: [], groups: strange }), 1)
+    })
+    const [second] = await claimed(worker)
+    assert.equal(second?.id, known.id)
+    const fresh = await bench.worker({ tasks: ['ghost', 'test.task'] })
+    assert.equal(await bench.store.unpark({ backend: BACKEND, tasks: fresh.tasks }), 1)
+    assert.deepEqual(await claimed(fresh), [], 'another has it by now')
+    await worker.finish(ending(second!, 'SUCCESSFUL'))
+    assert.deepEqual(ids(await claimed(fresh)), [ghost.id])
   })
 
   test('a worker whose lease has run out claims no rows under keys', async (bench) => {

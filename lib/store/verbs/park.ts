@@ -21,7 +21,8 @@ export function parkedFor (task: string): string {
 
 /**
  * Put due rows whose names no live worker knows out of the way of claims, a bounded number of them. They stay READY, and
- * come back with the first worker that knows the name. Answers how many.
+ * come back with the first worker that knows the name. A retry that keeps its concurrency key gives it away: it waits for
+ * nobody knows how long, and takes its turn when it is back. Answers how many.
  */
 export async function park (session: Session, { backend, tasks, lanes, groups }: ParkRequest): Promise<number> {
   const { dialect, tables } = session
@@ -29,7 +30,7 @@ export async function park (session: Session, { backend, tasks, lanes, groups }:
   const ids = [...await firstOfLanes(session, backend, lanes), ...await firstOfGroups(session, backend, groups)].filter(({ task }) => !known.has(task)).map(({ id }) => id)
   if (ids.length === 0) return 0
   const { rows } = await session.write('park tasks that no worker knows', `
-    UPDATE ${tables.results} SET claimable = false, parked = 'task ' || task, waiting = NULL
+    UPDATE ${tables.results} SET claimable = false, parked = 'task ' || task, waiting = NULL, holds = NULL
     WHERE ${dialect.isIn('id', 'uuid')} AND status = 'READY' AND (claimable OR waiting IS NOT NULL) RETURNING id`, [dialect.list(ids)])
   return rows.length
 }
@@ -79,7 +80,7 @@ async function firstOfGroups (session: Session, backend: string, groups: readonl
   for (const { group, priority } of groups) {
     const records = await session.read('look for tasks that no worker knows', `
       SELECT r.id, r.task FROM ${session.tables.results} r
-      WHERE r.backend = ? AND r.waiting = ? AND r.priority = ? AND r.due <= ${session.dialect.now} ORDER BY r.due, r.seq LIMIT ${PARK_ROWS_MAX}`, [backend, group, priority])
+      WHERE r.backend = ? AND r.waiting = ? AND r.priority = ? AND NOT r.quarantined AND r.due <= ${session.dialect.now} ORDER BY r.due, r.seq LIMIT ${PARK_ROWS_MAX}`, [backend, group, priority])
     found.push(...records.map(({ id, task }) => ({ id: id as string, task: task as string })))
   }
   return found

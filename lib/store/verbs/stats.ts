@@ -53,13 +53,14 @@ async function countReady (session: Session, backend: string, queue: string, par
   return { count: all.reduce((sum, { count }) => sum + count, 0), exact: all.every(({ exact }) => exact) }
 }
 
-/** READY rows that only a worker with a process to spare may take: few, in an index of their own. */
+/** READY rows that only a worker with a process to spare may take, with limits and without: few, in indexes of their own. */
 async function countQuarantined (session: Session, backend: string): Promise<Map<string, { ready: number, deferred: number }>> {
   const { dialect, tables } = session
+  const rows = `SELECT r.queue, CASE WHEN r.due <= ${dialect.now} THEN 1 ELSE 0 END AS ready FROM ${tables.results} r WHERE r.backend = ? AND r.quarantined`
   const records = await session.read('count quarantined tasks', `
     SELECT s.queue, sum(s.ready) AS ready, count(*) - sum(s.ready) AS deferred FROM (
-      SELECT r.queue, CASE WHEN r.due <= ${dialect.now} THEN 1 ELSE 0 END AS ready FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND r.quarantined LIMIT ?
-    ) AS s GROUP BY s.queue`, [backend, STATS_EXACT_ROWS_MAX])
+      ${rows} AND r.claimable UNION ALL ${rows} AND r.waiting IS NOT NULL LIMIT ?
+    ) AS s GROUP BY s.queue`, [backend, backend, STATS_EXACT_ROWS_MAX])
   return new Map(records.map(({ queue, ready, deferred }) => [queue as string, { ready: Number(ready), deferred: Number(deferred) }]))
 }
 
