@@ -80,8 +80,9 @@ function refuseSchema ({ schema }: StoreConfig): void {
 
 interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string }
 
+/** In whole milliseconds: the pool takes no others, and a share of a lease may be anything. */
 function timeoutOf ({ callTimeout = CALL_TIMEOUT_MS }: StoreConfig): number {
-  return callTimeout
+  return Math.ceil(callTimeout)
 }
 
 function build ({ dialect, writer, owned, file, client }: Parts, config: StoreConfig): Connections {

@@ -1,14 +1,19 @@
+import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import Fastify from 'fastify'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
 import knex, { type Knex } from 'knex'
 import fastifyTasks, { task } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
 import { threadStoreOf } from '#lib/worker/thread-store.js'
 import type { Store } from '#lib/store/store.js'
+import { Lease } from '#lib/worker/lease.js'
+import { monotonic } from '#lib/worker/pause.js'
+import { openStore } from '#lib/store/index.js'
 import { databases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
 function blockFor (milliseconds: number): void {
@@ -52,6 +57,30 @@ t.test("a lease on an app's own Knex instance is renewed from a thread as well",
   await result.wait()
   t.match(result, { status: 'SUCCESSFUL', attempts: 1, workerIds: [worker.id] })
 })
+
+for (const database of databases) {
+  t.test(`a lease that no whole number of calls fits into is renewed from a thread, on ${database.name}`, async (t) => {
+    const { url, close } = await database.open()
+    const store = openStore({ url })
+    t.teardown(async () => {
+      await store.close()
+      await close()
+    })
+    await store.open()
+    const leaseMs = 10_000 // a sixth of it is no whole number of milliseconds
+    await store.register({ id: 'w', backend: 'default', leaseMs, tasks: [], quarantine: false })
+    const errors: unknown[] = []
+    const log = { warn () {}, error ({ err }: { err: unknown }) { errors.push(err) } } as unknown as FastifyBaseLogger
+    const onMain: Store = Object.create(store, { renew: { value: async () => { throw new Error('the thread is to renew it') } } })
+    // It is time to renew it at once.
+    const takenAt = monotonic() - leaseMs / 2
+    const lease = new Lease({ store: onMain, origin: threadStoreOf(store), worker: 'w', leaseMs, maxBlockMs: 5_000, takenAt, pipe: null, log, onClaims () {}, onCancelled () {}, onLost () {} })
+    lease.start()
+    await eventually(() => { if (errors.length === 0) assert.ok(lease.heldUntil > takenAt + leaseMs, 'it was not renewed') })
+    await lease.stop()
+    t.same(errors, [])
+  })
+}
 
 t.test('a thread is given what it needs to connect, and nothing is guessed', async (t) => {
   const of = (config: object): unknown => threadStoreOf({ config } as unknown as Store)
