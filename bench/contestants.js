@@ -5,7 +5,8 @@ const WORKER_FLAGS = ['--heap-growing-percent=100']
  * Who is measured: each library once with its defaults, and once with the fastest settings that its documentation
  * names. `settings` go to the adapter; `says` is printed beside the figures. `heavy`: takes part in the measures with
  * hundreds of thousands of rows. `workerFlags`: of Node.js,
- * for its worker. `smoke`: the one of its adapter that the short form runs. `bulk`: rows of one bulk enqueue.
+ * for its worker. `smoke`: the one of its adapter that the short form runs. `bulk`: rows of one bulk enqueue. `scales`:
+ * takes part where workers share tasks that wait, with these settings: ten tasks at a time in each worker.
  */
 export const contestants = [
   {
@@ -18,6 +19,7 @@ export const contestants = [
     heavy: true,
     bulk: 1_000,
     says: 'defaults (concurrency 10); log level info, to /dev/null',
+    scales: { logger: true, worker: {} },
     settings: { logger: true, worker: {} }
   },
   {
@@ -40,6 +42,7 @@ export const contestants = [
     heavy: true,
     bulk: 1_000,
     says: 'defaults (concurrency 10, sqlite3, synchronous=FULL); log level info, to /dev/null',
+    scales: { logger: true, worker: {} },
     settings: { logger: true, worker: {} }
   },
   {
@@ -70,6 +73,7 @@ export const contestants = [
     heavy: true,
     bulk: 1_000,
     says: 'concurrentJobs 24, localQueue.size 500, completeJobBatchDelay 0, failJobBatchDelay 0, maxPoolSize 26, no log; rows deleted',
+    scales: { silent: true, worker: { concurrentJobs: 10, localQueue: { size: 20 }, completeJobBatchDelay: 0, failJobBatchDelay: 0, maxPoolSize: 12 } },
     settings: { silent: true, worker: { concurrentJobs: 24, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0, maxPoolSize: 26 } }
   },
   {
@@ -113,6 +117,7 @@ export const contestants = [
     database: 'redis',
     bulk: 1_000,
     says: 'concurrency 100, removeOnComplete; Redis with its defaults: not durable',
+    scales: { queue: { defaultJobOptions: { removeOnComplete: true } }, worker: { concurrency: 10 } },
     settings: { queue: { defaultJobOptions: { removeOnComplete: true } }, worker: { concurrency: 100 } }
   },
   {

@@ -52,7 +52,7 @@ export async function openWorker (url, { batch }, run) {
     while (!state.stopped) {
       state.told = false
       const { rows } = await client.query({ ...CLAIM, values: [batch] })
-      for (const { args } of rows) run(JSON.parse(args))
+      await Promise.all(rows.map(({ args }) => run(JSON.parse(args))))
       if (rows.length > 0) await client.query({ ...FINISH, values: [rows.map(({ id }) => id)] })
       else if (!state.told && !state.stopped) await new Promise((resolve) => { wake = resolve; setTimeout(resolve, POLL_MS) })
     }

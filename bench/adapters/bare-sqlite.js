@@ -41,7 +41,7 @@ export async function openWorker (url, settings, run) {
     while (!state.stopped) {
       state.told = false
       const rows = claim.all(Date.now(), settings.batch)
-      for (const { args } of rows) run(JSON.parse(args))
+      await Promise.all(rows.map(({ args }) => run(JSON.parse(args))))
       if (rows.length > 0) finish.run(Date.now(), JSON.stringify(rows.map(({ id }) => id)))
       await new Promise(setImmediate)
       if (rows.length === 0 && !state.told && !state.stopped) await new Promise((resolve) => { wake = resolve; setTimeout(resolve, POLL_MS) })

@@ -21,7 +21,7 @@ export async function openProducer (url, settings) {
 }
 
 export async function openWorker (url, settings, run) {
-  const worker = new Worker(QUEUE, async ({ data }) => { run(data) }, { connection: { ...connectionOf(url), maxRetriesPerRequest: null }, ...settings.worker })
+  const worker = new Worker(QUEUE, async ({ data }) => { await run(data) }, { connection: { ...connectionOf(url), maxRetriesPerRequest: null }, ...settings.worker })
   worker.on('error', (error) => { console.error(error.message) })
   await worker.waitUntilReady()
   return async () => { await worker.close(true) }

@@ -24,7 +24,7 @@ export async function openWorker (url, settings, run) {
     connectionString: url,
     preset: presetOf(settings),
     noHandleSignals: true,
-    taskList: { [IDENTIFIER]: async (payload) => { run(payload) } }
+    taskList: { [IDENTIFIER]: async (payload) => { await run(payload) } }
   })
   return async () => { await runner.stop() }
 }

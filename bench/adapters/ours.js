@@ -71,7 +71,7 @@ async function load ({ checkout }) {
 }
 
 function noopTask ({ task }, run) {
-  return task('bench.noop', async (payload) => { run(payload) })
+  return task('bench.noop', async (payload) => { await run(payload) })
 }
 
 function optionsOf (url, settings, noop) {

@@ -23,7 +23,7 @@ export async function openProducer (url, settings) {
 
 export async function openWorker (url, settings, run) {
   const boss = await open(url, settings)
-  await boss.work(QUEUE, { ...settings.work }, async (jobs) => { for (const { data } of jobs) run(data) })
+  await boss.work(QUEUE, { ...settings.work }, async (jobs) => { await Promise.all(jobs.map(({ data }) => run(data))) })
   return async () => { await boss.stop({ graceful: false }) }
 }
 

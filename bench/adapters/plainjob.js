@@ -20,7 +20,7 @@ export async function openProducer (url, settings) {
 
 export async function openWorker (url, settings, run) {
   const queue = open(url, settings)
-  const worker = defineWorker(TYPE, ({ data }) => { run(JSON.parse(data)) }, { queue, ...loggerOf(settings), ...settings.worker })
+  const worker = defineWorker(TYPE, async ({ data }) => { await run(JSON.parse(data)) }, { queue, ...loggerOf(settings), ...settings.worker })
   const running = worker.start()
   return async () => {
     await worker.stop()

@@ -7,13 +7,14 @@ import { memory } from './memory.js'
 import { pickup } from './pickup.js'
 import { plugin } from './plugin.js'
 import { route } from './route.js'
+import { scale } from './scale.js'
 import { snapshot } from './snapshot.js'
 
 /**
  * A measure is `{ name, title, takes(contestant), figures, run({ open, contestant, sizes }) }`: `run` makes one round
  * for one contestant and answers a number for each of `figures`, or null where it does not apply.
  */
-export const measures = [drain, bulk, pickup, enqueue, callers, route, plugin, snapshot, backlog, memory]
+export const measures = [drain, bulk, pickup, enqueue, callers, route, plugin, scale, snapshot, backlog, memory]
 
 export function chosenMeasures (names) {
   for (const name of names) {

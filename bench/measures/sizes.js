@@ -5,6 +5,8 @@ export const FULL = {
   flowing: 600_000,
   backlog: 1_000_000,
   memory: 1_000_000,
+  scaleTasks: 5_000, // a worker
+  scaleMs: 10, // of each of them
   enqueues: 2_000, // one at a time
   pickups: 200,
   pauseMs: 30, // between two of them
@@ -21,6 +23,8 @@ export const SMOKE = {
   flowing: 4_000,
   backlog: 2_000,
   memory: 2_000,
+  scaleTasks: 50,
+  scaleMs: 10,
   enqueues: 20,
   pickups: 5,
   pauseMs: 10,

@@ -23,9 +23,14 @@ export class Stage {
     return await this.#start('processes/producer.js')
   }
 
-  /** @param {{ every?: number, tells?: boolean, sampled?: boolean }} [options] - see processes/worker.js */
+  /** @param {{ every?: number, tells?: boolean, sampled?: boolean, settings?: object }} [options] - see processes/worker.js; `settings` in the place of the contestant's */
   async worker (options = {}) {
     return await this.#start('processes/worker.js', { every: 0, tells: false, sampled: false, ...options }, this.#contestant.workerFlags)
+  }
+
+  /** Another empty place for the same contestant; whoever asks closes it. */
+  async another (places) {
+    return await Stage.open(places, this.#contestant)
   }
 
   async server () {

@@ -11,10 +11,10 @@ answer(async () => {
   let proceed = () => {}
 
   return {
-    /** Enqueue so many in batches; answers milliseconds. */
-    async bulk (count, batch) {
+    /** Enqueue so many in batches, each of which takes `ms`; answers milliseconds. */
+    async bulk (count, batch, ms = 0) {
       const began = now()
-      for (let from = 0; from < count; from += batch) await producer.enqueueMany(payloads(from, Math.min(batch, count - from)))
+      for (let from = 0; from < count; from += batch) await producer.enqueueMany(payloads(from, Math.min(batch, count - from), ms))
       return now() - began
     },
 
@@ -73,6 +73,6 @@ answer(async () => {
   }
 })
 
-function payloads (from, count) {
-  return Array.from({ length: count }, (_, index) => ({ n: from + index, at: 0 }))
+function payloads (from, count, ms = 0) {
+  return Array.from({ length: count }, (_, index) => ({ n: from + index, at: 0, ...(ms > 0 && { ms }) }))
 }

@@ -2,7 +2,7 @@ import { adapterOf } from '../adapters/adapters.js'
 import { answer, spec, tell } from './answer.js'
 import { now, pause } from './clock.js'
 
-// The process that runs the tasks. They do nothing but count.
+// The process that runs the tasks. They do nothing but count, or wait first.
 
 const TOLD_EVERY = 1_000 // tasks between two messages to whoever paces the producer
 const SAMPLED_MS = 50
@@ -19,7 +19,12 @@ answer(async () => {
   let reached = () => {}
   let close = async () => {}
 
-  function run ({ at }) {
+  function run ({ at, ms = 0 }) {
+    if (ms === 0) return ran(at)
+    return pause(ms).then(() => { ran(at) })
+  }
+
+  function ran (at) {
     count += 1
     if (firstAt === null) {
       firstAt = now()
