@@ -5,6 +5,7 @@ import { Stage } from './measures/stage.js'
 import { HELP, optionsOf } from './options.js'
 import { machine, versions } from './report/machine.js'
 import { markdown, table } from './report/markdown.js'
+import { svg } from './report/plot.js'
 import { summary } from './report/statistics.js'
 import { Places } from './servers/places.js'
 
@@ -58,8 +59,9 @@ async function measured (measure) {
   for (const row of rows) {
     row.values = Object.fromEntries(Object.keys(measure.figures).map((name) => [name, summary(row.rounds.map((figures) => figures[name]))]))
     row.series = row.rounds.at(-1)?.series
+    row.points = row.rounds.at(-1)?.points
   }
-  return { name: measure.name, title: measure.title(options.sizes), figures: measure.figures, series: measure.series, rows }
+  return { name: measure.name, title: measure.title(options.sizes), figures: measure.figures, series: measure.series, plot: measure.plot, rows }
 }
 
 async function attempt (measure, contestant, row, round) {
@@ -91,5 +93,9 @@ async function write (report) {
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'results.json'), `${JSON.stringify(report, null, 2)}\n`)
   await writeFile(join(folder, 'results.md'), markdown(report))
+  for (const { name, plot, rows } of report.measures) {
+    const lines = rows.filter(({ points }) => points?.length > 0).map(({ contestant, points }) => ({ name: contestant, points }))
+    if (plot !== undefined && lines.length > 0) await writeFile(join(folder, `${name}.svg`), svg({ ...plot, lines }))
+  }
   console.log(`\n${join(folder, 'results.md')}`)
 }

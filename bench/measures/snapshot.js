@@ -14,6 +14,11 @@ export const snapshot = {
     share: { title: 'last / first', better: 'more' }
   },
   series: 'tasks a second of each slice, in order',
+  plot: {
+    title: 'Drain rate while an old snapshot is open',
+    x: 'tasks done since it was opened',
+    y: 'tasks a second'
+  },
   takes: ({ name, database, heavy }) => database === 'postgres' && heavy && name !== 'bare',
   async run (stage, { bulk }, { flowing, slice, heavyLimitMs }) {
     const producer = await stage.producer()
@@ -31,7 +36,7 @@ export const snapshot = {
       const { marks, firstAt } = await until(worker, flowing, heavyLimitMs)
       const rates = marks.map((at, index) => slice / (at - (index === 0 ? firstAt : marks[index - 1])) * 1_000)
       const [first, last] = [rates[0] ?? null, rates.length > 1 ? rates.at(-1) : null]
-      return { first, last, share: last === null ? null : last / first, series: rates }
+      return { first, last, share: last === null ? null : last / first, series: rates, points: rates.map((rate, index) => [(index + 1) * slice, rate]) }
     } finally {
       await holder.end()
     }
