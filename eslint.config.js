@@ -2,7 +2,7 @@ import neostandard from 'neostandard'
 
 // House rules beyond the style: files with one subject stay small. That imports run one way is for test/structure.
 export default [
-  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'coverage/**', 'node_modules/**', 'bench/node_modules/**'] }),
+  ...neostandard({ ts: true, ignores: ['dist/**', '.tests/**', 'coverage/**', 'node_modules/**', 'bench/node_modules/**'] }),
   {
     rules: {
       eqeqeq: ['error', 'always'],

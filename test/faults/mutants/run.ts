@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const here = fileURLToPath(new URL('.', import.meta.url))
-const COPIED = ['lib', 'plugins', 'scripts', 'test', 'package.json', 'tsconfig.json', '.taprc', 'README.md']
+const COPIED = ['lib', 'plugins', 'scripts', 'test', 'package.json', 'tsconfig.json', 'README.md']
 
 interface Mutant { readonly name: string, readonly what: string, readonly tests: readonly string[] }
 interface Answer { readonly code: number, readonly output: string }
@@ -62,7 +62,7 @@ async function inCopy<T> (patch: string | null, body: (folder: string) => Promis
 }
 
 async function passes (folder: string, tests: readonly string[]): Promise<boolean> {
-  const { code, output } = await run(folder, process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'run', '--reporter=tap', ...tests])
+  const { code, output } = await run(folder, process.execPath, ['--import=tsx', 'test/support/suite.ts', ...tests])
   if (code === 0) return true
   failures = output.split('\n').filter((line) => /^ *not ok \d/.test(line))
   // A bug is found by a test that fails, not by a run that never began.
