@@ -70,7 +70,7 @@ for (const database of databases) {
       const site = await openSite(t, database, subscribers(2, 'busy.example.com'))
       await site.post('/pages/1/publish')
       site.startWorker()
-      await until(async () => await mailsOf(site, 1), { sent: 2, failed: 0 }, { timeout: 15_000 })
+      await until(async () => await mailsOf(site, 1), { sent: 2, failed: 0 }, { timeout: 60_000 })
       const { results } = await site.app.tasks.list({ tag: 'page:1', status: 'SUCCESSFUL' })
       t.strictSame(results.map(({ attempts }) => attempts).sort(), [1, 2])
     })

@@ -180,7 +180,7 @@ export class World {
     for (const place of this.#places.filter(({ role }) => role === 'enqueuer')) {
       if (place.gone) continue
       place.process.signal('SIGTERM')
-      const { code, signal } = await place.process.exit({ timeout: 40_000 })
+      const { code, signal } = await place.process.exit()
       if (code !== 0 && !ENDED_FROM_OUTSIDE.has(signal)) this.#problems.push(`the enqueuer ended with ${String(code ?? signal)}: ${place.process.stderr.slice(-5).join(' | ')}`)
     }
     const left = await this.site.waitUntilEmpty(timeoutMs)
@@ -196,7 +196,7 @@ export class World {
     }
     for (const place of this.#places) {
       if (place.gone) continue
-      const { code, signal } = await place.process.exit({ timeout: 30_000 })
+      const { code, signal } = await place.process.exit()
       if (code !== 0 && !ENDED_FROM_OUTSIDE.has(signal)) this.#problems.push(`a ${place.role} ended with ${String(code ?? signal)} after SIGTERM: ${place.process.stderr.slice(-5).join(' | ')}`)
     }
   }

@@ -40,7 +40,7 @@ for (const { name, open } of databases) {
       for (const [at] of points) results.push(await effect.using({ priority: -results.length }).enqueue(at, points.length))
       for (const [index, [at, attempts]] of points.entries()) {
         const result = results[index]!
-        await result.wait({ timeout: '30s' })
+        await result.wait({ timeout: '90s' })
         t.same([result.status, result.returnValue], ['SUCCESSFUL', { of: result.id }], at)
         t.equal((await knex('effects').where({ id: result.id })).length, 1, `${at}: once`)
         if (attempts !== null) t.equal(result.attempts, attempts, at)

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * await eventually(async () => { assert.equal((await task.getResult(id)).status, 'SUCCESSFUL') })
  * ```
  */
-export async function eventually<T> (assertion: () => T | Promise<T>, { timeout = 30_000, interval = 20 } = {}): Promise<T> {
+export async function eventually<T> (assertion: () => T | Promise<T>, { timeout = 90_000, interval = 20 } = {}): Promise<T> {
   const deadline = performance.now() + timeout
   for (;;) {
     try {

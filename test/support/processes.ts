@@ -52,7 +52,7 @@ export function startProcess (t: { after: (fn: () => Promise<void>) => void }, s
   child.once('error', (error) => { record.add(record.stderr, String(error)) })
   t.after(async () => {
     killGroup(child)
-    await within(10_000, 'the end of a killed process', exited)
+    await within(60_000, 'the end of a killed process', exited)
     alive.delete(child)
   })
   return {
@@ -61,9 +61,9 @@ export function startProcess (t: { after: (fn: () => Promise<void>) => void }, s
     stdout: record.stdout,
     stderr: record.stderr,
     write: (text) => { child.stdin.write(text) },
-    line: async (pattern, { timeout = 45_000 } = {}) => await record.line(pattern, timeout, exited),
+    line: async (pattern, { timeout = 120_000 } = {}) => await record.line(pattern, timeout, exited),
     signal: (signal) => { child.kill(signal) },
-    exit: async ({ timeout = 45_000 } = {}) => {
+    exit: async ({ timeout = 120_000 } = {}) => {
       try {
         return await within(timeout, `the exit of ${script}`, exited)
       } catch (error) {

@@ -9,7 +9,7 @@ import { serverUrl } from './postgres.ts'
 // one PostgreSQL; with --checks the linter and the type checks beside them. `tap run` would put loaders of its own into
 // every process and every thread that a test starts, which took more than half of the time.
 
-const TIMEOUT_S = 300
+const TIMEOUT_S = 900 // for a file that hangs; nothing is measured by it
 const JOBS = 3 // many of them mostly wait
 const CHECKS = ['lint', 'typecheck', 'test:types']
 
@@ -30,10 +30,17 @@ const built = await buildTests(files)
 
 t.jobs = Number(process.env['TASKS_TEST_JOBS'] ?? JOBS)
 t.setTimeout(0)
+// A run that is stopped leaves none behind.
+const started: Array<() => void> = []
+process.on('exit', () => { for (const end of started) end() })
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => { process.exit(1) })
+
 const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) }
 for (const [index, name] of files.entries()) {
   const flags = name.startsWith(LOADED) ? ['--enable-source-maps', '--import=tsx'] : ['--enable-source-maps']
-  void t.spawn(process.execPath, [...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
+  const file = t.spawn(process.execPath, [...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
+  void file.catch(() => {}) // it is counted
+  started.push(() => { file.subtest?.proc?.kill() })
 }
 for (const check of args.includes('--checks') ? CHECKS : []) {
   void t.test(`npm run ${check}`, { buffered: true, timeout: TIMEOUT_S * 1_000 }, async (t) => {

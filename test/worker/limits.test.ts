@@ -55,7 +55,7 @@ for (const database of databases) {
       const both = await apps(t, database, [step])
       const results = await both[0]!.tasks.enqueueMany(step, Array.from({ length: 12 }, (_, index): [number] => [index]))
       work(both)
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.equal(traffic.most, 1)
       t.same(traffic.order, results.map((_, index) => index))
     })
@@ -70,7 +70,7 @@ for (const database of databases) {
       const keyed = flaky.using({ concurrencyKey: 'k', concurrencyLimit: 1 })
       const results = await both[0]!.tasks.enqueueMany(keyed, [['a'], ['b'], ['c']])
       work(both)
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.same(order, ['a1', 'a2', 'b1', 'c1'])
     })
 
@@ -84,7 +84,7 @@ for (const database of databases) {
         ...await both[0]!.tasks.enqueueMany(plain, Array.from({ length: 10 }, (_, index): [number] => [index]))
       ]
       work(both)
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.equal(keyed.most, 2)
       t.equal(free.order.length, 10)
     })
@@ -95,7 +95,7 @@ for (const database of databases) {
       const both = await apps(t, database, [deaf])
       const results = await both[0]!.tasks.enqueueMany(deaf, [[0], [1]])
       for (const app of both) createWorker(app, { ...WORKER, interval: '100ms' }).run().catch(() => {})
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.same(results.map(({ status }) => status), ['FAILED', 'SUCCESSFUL'])
       t.match(results[0], { attempts: 1, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
       t.equal(traffic.most, 1)
@@ -107,7 +107,7 @@ for (const database of databases) {
       const both = await apps(t, database, [step], { small: { concurrencyLimit: 3 }, default: {} })
       const results = await both[0]!.tasks.enqueueMany(step, Array.from({ length: 15 }, (_, index): [number] => [index]))
       work(both)
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.equal(traffic.most, 3)
     })
 
@@ -125,7 +125,7 @@ for (const database of databases) {
       const keyed = async (name: string, priority: number): Promise<TaskResult> => await app!.tasks.enqueue(note.using({ priority, concurrencyKey: name }), name)
       const limited = [await keyed('second', 50), await keyed('last', 0), await keyed('first', 90)]
       open()
-      for (const result of [...plain, ...limited]) await result.wait({ timeout: '15s' })
+      for (const result of [...plain, ...limited]) await result.wait({ timeout: '90s' })
       t.same(order, ['first', 'second', ...plain.map((_, index) => `plain ${index}`), 'last'])
     })
 
@@ -155,7 +155,7 @@ for (const database of databases) {
       const both = await apps(t, database, [soon])
       work(both)
       const result = await both[0]!.tasks.enqueue(soon.using({ concurrencyKey: 'k', runAfter: 200 }))
-      await result.wait({ timeout: '10s' })
+      await result.wait({ timeout: '90s' })
       t.ok(result.startedAt!.getTime() >= result.runAfter!.getTime())
     })
 
@@ -167,7 +167,7 @@ for (const database of databases) {
       const both = await apps(t, database, [step])
       const results = await both[0]!.tasks.enqueueMany(step, [[1], [2], [3]])
       work(both)
-      for (const result of results) await result.wait({ timeout: '15s' })
+      for (const result of results) await result.wait({ timeout: '90s' })
       t.same(order, [1, 2, 3])
     })
   })

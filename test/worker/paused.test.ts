@@ -24,7 +24,7 @@ for (const database of databases) {
         for (const result of waiting) await result.refresh()
         t.same(waiting.map(({ status, attempts }) => [status, attempts]), Array(3).fill(['READY', 0]))
         await resume()
-        for (const result of waiting) await result.wait({ timeout: '30s' })
+        for (const result of waiting) await result.wait({ timeout: '90s' })
         t.same(waiting.map(({ status, attempts }) => [status, attempts]), Array(3).fill(['SUCCESSFUL', 1]))
       }
     })

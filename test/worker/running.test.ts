@@ -130,9 +130,9 @@ for (const database of databases) {
       await eventually(async () => { assert.equal((await app.tasks.stats()).workers.length, 1) })
       await sleep(50) // the worker has found nothing, and waits
       const now = await app.tasks.enqueue(note)
-      t.equal((await now.wait({ timeout: 3_000 })).status, 'SUCCESSFUL')
+      t.equal((await now.wait({ timeout: 60_000 })).status, 'SUCCESSFUL')
       const later = await app.tasks.enqueue(note.using({ runAfter: 400 }))
-      await later.wait({ timeout: 3_000 })
+      await later.wait({ timeout: 60_000 })
       t.ok(later.returnValue >= (later.runAfter as Date).getTime() - 1, 'and not before')
     })
 

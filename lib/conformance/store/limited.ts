@@ -57,10 +57,12 @@ export const limitedChapter: Chapter = (test) => {
     const [first, second] = await bench.insert(under('k'), under('k')) as [Row, Row]
     const worker = await bench.worker()
     const [row] = await claimed(worker)
-    await worker.finish(ending(row!, 'READY', { delay: 60 }))
-    assert.deepEqual(await claimed(worker), [])
-    const again = await claimedEventually(worker)
+    await worker.finish(ending(row!, 'READY', { delay: 1_000 }))
+    const early = await claimed(worker) // on a slow machine it may be due by then: what is claimed is it, and not before
+    assert.ok(early.length <= 1)
+    const again = early[0] ?? await claimedEventually(worker)
     assert.equal(again.id, first.id)
+    assert.ok((again.lastAttemptedAt ?? 0) >= again.due, 'not before it is due')
     await worker.finish(ending(again, 'SUCCESSFUL'))
     assert.deepEqual(ids(await claimed(worker)), [second.id])
   })
