@@ -41,7 +41,7 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
   const span = Math.max(log.span, lengthOf(every))
   const width = span / RATE_STAMPS_MAX
   const starts: Array<[number, number]> = []
-  for (const [at, number] of [...log.starts, [now, count] as const]) {
+  for (const [at, number] of [...log.starts, [now, count] as const].sort(([a], [b]) => a - b)) {
     if (at <= now - span || at > now + span) continue
     const last = starts.at(-1)
     const bucket = Math.floor(at / width)
@@ -51,7 +51,22 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
   return { span, starts }
 }
 
-/** How long a start counts: a little longer than asked for, because an attempt begins a moment after it was claimed. */
+/** The log where so many of the starts from a moment on turn out to be at a later one. */
+export function withLaterStarts (log: RateLog, from: number, to: number, count: number, every: number): RateLog {
+  let left = count
+  const starts = log.starts.flatMap(([at, number]): Array<readonly [number, number]> => {
+    const moved = at < from ? 0 : Math.min(number, left)
+    left -= moved
+    return moved === number ? [] : [[at, number - moved]]
+  })
+  return withStarts({ ...log, starts }, to, count, every)
+}
+
+/** How much longer than asked for a start counts, because an attempt begins a moment after it was claimed. */
+export function marginOf (every: number): number {
+  return Math.min(RATE_MARGIN_MS, every * RATE_MARGIN_SHARE)
+}
+
 function lengthOf (every: number): number {
-  return every + Math.min(RATE_MARGIN_MS, every * RATE_MARGIN_SHARE)
+  return every + marginOf(every)
 }

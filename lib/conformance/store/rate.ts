@@ -29,6 +29,19 @@ export const rateChapter: Chapter = (test) => {
     }
   })
 
+  test('where a process stood still between a claim and its start, the rate counts the start', async (bench) => {
+    const [max, every] = [2, 1_500]
+    await bench.insert(...Array.from({ length: 3 }, () => rated({ max, every })))
+    const [late, prompt] = [await bench.worker(), await bench.worker({ store: await bench.connect() })]
+    const stop = standStill(100)
+    const { rows } = await late.claimLimited().finally(stop)
+    const started = performance.now()
+    assert.equal(rows.length, max)
+    await drainAll([prompt], 1)
+    const between = performance.now() - started
+    assert.ok(between >= every, `the next started after ${Math.round(between)} ms`)
+  })
+
   test('an attempt counts, whatever it led to, and so does a retry', async (bench) => {
     await bench.insert(rated({ max: 2 }), rated({ max: 2 }))
     const worker = await bench.worker()
@@ -92,4 +105,13 @@ async function drainAll (workers: readonly TestWorker[], total: number): Promise
     }
   }))
   return claimed
+}
+
+/** Let this process take its time for everything, until it is told to stop. */
+function standStill (milliseconds: number): () => void {
+  const timer = setInterval(() => {
+    const until = performance.now() + milliseconds
+    while (performance.now() < until) { /* as a task of somebody's does */ }
+  }, 0)
+  return () => { clearInterval(timer) }
 }

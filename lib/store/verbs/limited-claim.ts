@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { LimitedClaim, LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { LIMIT_BUSY_MS } from '../../core/limits.js'
@@ -7,6 +6,8 @@ import { changes } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { batchOf } from './claims.js'
 import { candidates } from './limited-candidates.js'
+import { countLater, type Started } from './limited-late.js'
+import { locksOf } from './limited-locks.js'
 import { Limits, namesOf, type Candidate } from './limited-room.js'
 
 // Groups of one claim: more would make its transaction long.
@@ -28,7 +29,7 @@ export async function claimLimited (session: Session, request: LimitedClaimReque
   if (open.length === 0 && lanes.length === 0) return { rows: [], nextIn: seen.nextIn }
   const closed = heads.filter((head) => !all.includes(head))
   let sent = false
-  const { value, tries } = await session.transact('claim limited tasks', async (run) => {
+  const { value, tries } = await session.transact('claim limited tasks', async (run): Promise<Taken> => {
     // First of all: a stricter level would count as things were before the lock, and no level is set after a query.
     await run(session.dialect.singleWriter ? session.dialect.beginWrite(session.tables.meta) : 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
     const earlier = sent ? await run.tuples(...takenBy(session, request)) : []
@@ -36,11 +37,14 @@ export async function claimLimited (session: Session, request: LimitedClaimReque
     if (earlier.length > 0) return { rows: inOrder(earlier).map((tuple) => toClaimed(tuple, request)), nextIn: null }
     return await claimOf(session, run, request, { open, closed, until: all[open.length] ?? null })
   })
+  if (value.started !== undefined) await countLater(session, request, value.started)
   // Somebody was quicker where these gave less than there was room for: there are others.
   const others = all.length > open.length && value.rows.length < limit ? LIMIT_BUSY_MS : null
   const waits = [seen.nextIn, value.nextIn, others].filter((wait) => wait !== null)
   return { rows: value.rows, nextIn: waits.length === 0 ? null : Math.min(...waits), ...(tries > 1 && value.rows.length === 0 && { unsure: true }) }
 }
+
+interface Taken extends LimitedClaim { readonly started?: Started }
 
 interface Heads {
   readonly open: readonly LimitedHead[]
@@ -50,7 +54,7 @@ interface Heads {
   readonly until: LimitedHead | null
 }
 
-async function claimOf (session: Session, run: Run, request: LimitedClaimRequest, { open, closed, until }: Heads): Promise<LimitedClaim> {
+async function claimOf (session: Session, run: Run, request: LimitedClaimRequest, { open, closed, until }: Heads): Promise<Taken> {
   const { dialect, tables } = session
   const locked = dialect.singleWriter ? open : await lock(session, run, request, open)
   const busy = locked.length < open.length ? LIMIT_BUSY_MS : null
@@ -62,30 +66,29 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   if (alive.length === 0) return { rows: [], nextIn: null }
   const limits = await Limits.read(session, run, request, locked)
   const chosen = limits.choose(await candidates(session, run, request, { heads: locked, limits, until }), waiting, request.limit)
+  const sentAt = performance.now()
   const taken = chosen.length === 0 ? [] : inOrder(await take(session, run, request, chosen)).map((tuple) => toClaimed(tuple, request))
+  let started: Started | undefined
   if (taken.length > 0) {
     const ids = new Set(taken.map(({ id }) => id))
     await run(...batchOf(session, { ...request, start: taken.length }, [...ids]))
     const attempted = Math.max(...taken.map(({ lastAttemptedAt }) => lastAttemptedAt as number))
-    await limits.write(run, chosen.filter(({ id }) => ids.has(id)), attempted)
+    const counts = limits.startsOf(chosen.filter(({ id }) => ids.has(id)))
+    await limits.write(run, counts, attempted)
+    if (counts.size > 0) started = { counts, at: attempted, sentAt }
   }
   const nextIn = limits.nextIn === null ? busy : Math.min(limits.nextIn, busy ?? Infinity)
-  return { rows: taken, nextIn }
+  return { rows: taken, nextIn, ...(started !== undefined && { started }) }
 }
 
 /** The groups of which every limit could be locked. */
-async function lock ({ dialect, tables }: Session, run: Run, request: LimitedClaimRequest, heads: readonly LimitedHead[]): Promise<readonly LimitedHead[]> {
+async function lock (session: Session, run: Run, request: LimitedClaimRequest, heads: readonly LimitedHead[]): Promise<readonly LimitedHead[]> {
   const names = [...new Set(heads.flatMap((head) => namesOf(head, request.queues)))].sort()
   if (names.length === 0) return heads
-  const scope = `${tables.schema ?? ''}.${tables.prefix} ${request.backend}`
-  const source = dialect.rows([['name', 'text'], ['lock', 'bigint']])
-  const rows = await run(`SELECT i.name, pg_try_advisory_xact_lock(i.lock) AS got FROM ${source.sql} AS i`, source.bind(names.map((name) => [name, lockOf(`${scope} ${name}`)])))
+  const locks = locksOf(session, request.backend, names)
+  const rows = await run(`SELECT i.name, pg_try_advisory_xact_lock(i.lock) AS got FROM ${locks.sql} AS i`, locks.bindings)
   const got = new Set(rows.filter((row) => row['got'] === true).map((row) => row['name'] as string))
   return heads.filter((head) => namesOf(head, request.queues).every((name) => got.has(name)))
-}
-
-function lockOf (text: string): string {
-  return String(createHash('sha256').update(`fastify-tasks limit ${text}`).digest().readBigInt64BE(0))
 }
 
 async function take (session: Session, run: Run, { worker, claim }: LimitedClaimRequest, chosen: readonly Candidate[]): Promise<unknown[][]> {

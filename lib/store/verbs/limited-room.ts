@@ -2,6 +2,8 @@ import type { ClaimLimits, LimitedClaimRequest, LimitedHead, RowLimits } from '.
 import type { Run, Send, Session } from '../session.js'
 import { freeOf, parseRateLog, withStarts, type RateLog, type RateRule } from '../../core/rate.js'
 import { compare } from './limited-candidates.js'
+import type { Started } from './limited-late.js'
+import { writeRates } from './limited-rates.js'
 
 /** A row that may be claimed where its limits have room. */
 export interface Candidate {
@@ -131,29 +133,27 @@ export class Limits {
     return chosen
   }
 
-  /** Remember the starts of what was claimed, as of the moment that their rows say. */
-  async write (run: Run, claimed: readonly Candidate[], at: number): Promise<void> {
-    const added = new Map<string, { log: RateLog, count: number, every: number }>()
-    const add = (name: string, { every }: RateRule): void => {
-      const entry = added.get(name) ?? { log: this.#logs.get(name) ?? parseRateLog(null), count: 0, every: 0 }
-      added.set(name, { ...entry, count: entry.count + 1, every: Math.max(entry.every, every) })
+  /** What the rates have to count of what was claimed. */
+  startsOf (claimed: readonly Candidate[]): Started['counts'] {
+    const counts = new Map<string, { count: number, every: number }>()
+    const add = (name: string, rule: RateRule | null): void => {
+      if (rule === null) return
+      const { count, every } = counts.get(name) ?? { count: 0, every: 0 }
+      counts.set(name, { count: count + 1, every: Math.max(every, rule.every) })
     }
     for (const { queue, limits } of claimed) {
       if (limits === null) continue
       if (limits.rate !== null) add(rateName(limits.rate.name), limits.rate)
-      const rule = this.#queues.get(queue)?.rate ?? null
-      if (rule !== null) add(queueName(queue), rule)
+      add(queueName(queue), this.#queues.get(queue)?.rate ?? null)
     }
-    if (added.size === 0) return
-    const { dialect, tables } = this.#session
-    const source = dialect.rows([['name', 'text'], ['starts', 'text'], ['until', 'bigint']])
-    const rows = [...added].map(([name, { log, count, every }]) => {
-      const next = withStarts(log, at, count, every)
-      return [name, JSON.stringify(next), at + Math.ceil(next.span)]
-    })
-    await run(`
-      INSERT INTO ${tables.limits} (backend, name, starts, until) SELECT ?, i.name, i.starts, i.until FROM ${source.sql} AS i WHERE true
-      ON CONFLICT (backend, name) DO UPDATE SET starts = excluded.starts, until = excluded.until`, [this.#backend, ...source.bind(rows)])
+    return counts
+  }
+
+  /** Remember these starts, as of the moment that their rows say. */
+  async write (run: Run, counts: Started['counts'], at: number): Promise<void> {
+    if (counts.size === 0) return
+    const logs = [...counts].map(([name, { count, every }]) => [name, withStarts(this.#logs.get(name) ?? parseRateLog(null), at, count, every)] as const)
+    await writeRates(this.#session, run, this.#backend, new Map(logs), at)
   }
 
   /** Of those that run and those to come, the smallest limit holds: no row has more company than it asked for. */
