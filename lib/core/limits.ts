@@ -58,6 +58,7 @@ export const LIST_CHUNKS: readonly number[] = Object.freeze([1_000, 10_000, 40_0
 export const LIST_SMALL_ROWS_MAX = 10_000 // as many rows are sorted, or looked up one by one, without a second thought
 export const LIST_SKEW_ROWS_MAX = 20_000 // rows beyond a moment that are looked at for hosts whose clocks are off
 export const STATS_EXACT_ROWS_MAX = 10_000 // rows counted exactly by stats() before it estimates
+export const SAMPLE_PAGES = 2_000 // pages of PostgreSQL (16 MiB) that an estimate looks at
 export const INSERT_ROWS_MAX = 1_000 // rows of one INSERT; more are split
 export const HOOK_TIMEOUT_MS = 10_000 // after which a hook that has not returned is logged
 

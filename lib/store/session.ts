@@ -145,10 +145,10 @@ export class Session {
     return (await this.#persist(what, fn)).value
   }
 
-  /** Rows that a query would give, by the planner; null where the database cannot say. */
-  async estimate (sql: string, bindings: readonly unknown[]): Promise<number | null> {
+  /** Rows `r` of a table that fit, by a sample of it; null where the database takes none. */
+  async estimate (table: string, condition: string, bindings: readonly unknown[]): Promise<number | null> {
     const { value } = await this.#persist('estimate', async (deadline) => {
-      return await this.dialect.estimate(async (text, values) => await this.#sending.records(deadline, this.#connections.reader, text, values ?? [], {}), sql, bindings)
+      return await this.dialect.estimate(async (text, values) => await this.#sending.records(deadline, this.#connections.reader, text, values ?? [], {}), table, condition, bindings)
     })
     return value
   }

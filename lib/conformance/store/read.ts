@@ -113,6 +113,14 @@ export const readChapter: Chapter = (test) => {
     assert.deepEqual(queues['b'], { ready: 0, deferred: 0, running: 0, failed: 1, oldestReadyMs: null, paused: false })
   })
 
+  test('figures above 10,000 rows are said to be estimates, and are near the truth however new the rows are', async (bench) => {
+    for (let thousands = 0; thousands < 24; thousands++) await bench.store.insert(Array.from({ length: 1_000 }, () => newRow({ queue: 'a' })))
+    const { queues, approximate } = await bench.store.stats(BACKEND)
+    assert.equal(approximate, true)
+    const { ready } = queues['a']!
+    assert.ok(ready > 18_000 && ready < 30_000, `${ready} of 24,000`)
+  })
+
   test('figures name the live workers, and the READY rows that none of them knows', async (bench) => {
     await bench.insert({ task: 'ghost' }, { task: 'ghost' }, { task: 'known' })
     const worker = await bench.worker({ tasks: ['known'] })

@@ -69,8 +69,8 @@ export interface Dialect {
   tuplesOf (result: unknown): unknown[][]
   /** Options of a raw query whose rows are tuples. */
   readonly tupleOptions: Readonly<Record<string, unknown>>
-  /** How many rows a query would give, by the planner's estimate; null where the database has none. */
-  estimate (send: Send, sql: string, bindings: readonly unknown[]): Promise<number | null>
+  /** How many rows `r` of a table fit a condition, by a sample of it; null where the database takes none. */
+  estimate (send: Send, table: string, condition: string, bindings: readonly unknown[]): Promise<number | null>
 }
 
 /**

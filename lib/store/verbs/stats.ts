@@ -45,8 +45,8 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
 }
 
 async function countReady (session: Session, backend: string, queue: string, parked: readonly string[], side: '<=' | '>'): Promise<Counted> {
-  const { dialect, tables } = session
-  const scope = (condition: string): string => `FROM ${tables.results} r WHERE r.backend = ? AND r.queue = ? AND ${condition} AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
+  const { dialect } = session
+  const scope = (condition: string): string => `r.backend = ? AND r.queue = ? AND ${condition} AND NOT r.quarantined AND r.due ${side} ${dialect.now}`
   const free = await count(session, scope('r.claimable'), [backend, queue])
   const held = await Promise.all(parked.map(async (why) => await count(session, scope('r.parked = ?'), [backend, queue, why])))
   const all = [free, ...held]
@@ -64,13 +64,14 @@ async function countQuarantined (session: Session, backend: string): Promise<Map
   return new Map(records.map(({ queue, ready, deferred }) => [queue as string, { ready: Number(ready), deferred: Number(deferred) }]))
 }
 
-/** Exactly as far as the limit; beyond it by the planner's estimate, or where the database has none, to the end. */
-async function count (session: Session, rows: string, bindings: readonly unknown[]): Promise<Counted> {
+/** Exactly as far as the limit; beyond it by a sample of the table, or where the database takes none, to the end. */
+async function count (session: Session, condition: string, bindings: readonly unknown[]): Promise<Counted> {
   const max = STATS_EXACT_ROWS_MAX
+  const rows = `FROM ${session.tables.results} r WHERE ${condition}`
   const [record] = await session.read('count tasks', `SELECT count(*) AS found FROM (SELECT 1 ${rows} LIMIT ?) AS found`, [...bindings, max + 1])
   const found = Number(record?.['found'])
   if (found <= max) return { count: found, exact: true }
-  const estimated = await session.estimate(`SELECT 1 ${rows}`, bindings)
+  const estimated = await session.estimate(session.tables.results, condition, bindings)
   if (estimated !== null) return { count: Math.max(found, Math.round(estimated)), exact: false }
   const [all] = await session.read('count tasks', `SELECT count(*) AS found ${rows}`, bindings)
   return { count: Number(all?.['found']), exact: false }
@@ -84,7 +85,7 @@ async function countFailed (session: Session, backend: string): Promise<{ counts
   const counts = new Map(records.map(({ queue, failed }) => [queue as string, Number(failed)]))
   const found = [...counts.values()].reduce((sum, failed) => sum + failed, 0)
   if (found <= max) return { counts, exact: true }
-  const estimated = await session.estimate(`SELECT 1 FROM ${tables.results} r WHERE r.backend = ? AND r.failed_at IS NOT NULL`, [backend]) ?? found
+  const estimated = await session.estimate(tables.results, 'r.backend = ? AND r.failed_at IS NOT NULL', [backend]) ?? found
   // The newest show how the queues share them.
   const factor = Math.max(1, estimated / found)
   return { counts: new Map([...counts].map(([queue, failed]) => [queue, Math.round(failed * factor)])), exact: false }
