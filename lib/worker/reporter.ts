@@ -46,6 +46,8 @@ export class Reporter {
   /** On its way to the store. */
   #batch: Report[] = []
   #settled = false
+  /** Nobody waits for what is reported now. */
+  #over = false
   #flush: Promise<void> | null = null
   #refused = 0
 
@@ -82,6 +84,11 @@ export class Reporter {
     this.#settings.ledger.settle(claim)
     this.#settled = true
     this.#start()
+  }
+
+  /** The worker has ended. What an attempt reports that went on all the same is tried once: its store may be closed. */
+  end (): void {
+    this.#over = true
   }
 
   /** Hand back all rows of claims whose reply was lost. */
@@ -125,6 +132,7 @@ export class Reporter {
         outage.over(WRITING)
         alone = false
       } catch (error) {
+        if (this.#over) this.#giveUp.abort()
         const wait = outage.failed(error, WRITING)
         this.#queue.push(...(batch.length === 1 ? await this.#judge(batch) : batch).map(sent))
         this.#batch = []

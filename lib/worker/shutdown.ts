@@ -99,6 +99,7 @@ async function leave (session: Session, { slots, role, log }: Shutdown, enough: 
     role.onEstate({ worker: session.id, endings: [...session.reporter.unwritten, ...endings], died: false, started: null })
   }
   if (!written || held.length > 0) leaveBehind()
+  session.reporter.end()
   await session.lease.stop()
   if (!written || held.length > 0) return
   try {
