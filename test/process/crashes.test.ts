@@ -60,6 +60,15 @@ t.test('a process whose loop stands still for longer than --max-block is killed,
   t.equal((await ledger(result.id)).filter(({ what }) => what === 'end').length, 0)
 })
 
+t.test('the loop is watched, and the lease renewed beside it, under a lease of any length', { buffered: true }, async (t) => {
+  const { app, worker } = await setting(t)
+  const process = worker(['--lease', '10s', '--max-block', '1s'], { CRASH_BUDGET: '1' }) // a sixth of it is no whole number of milliseconds
+  await process.line('worker ready')
+  const result = await app.tasks.enqueue('block', 60_000)
+  t.match(await result.wait(), { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_WORKER_LOST' }] })
+  t.ok(process.stderr.some((line) => /stood still for \d+ ms/.test(line)), 'by the thread that renews the lease')
+})
+
 t.test('a task that blocks beyond its timeout and grace ends as timed out with its process, and its neighbours are not charged', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
   const process = worker(['--lease', '3s'])
