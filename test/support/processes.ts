@@ -113,6 +113,7 @@ const alive = new Set<ChildProcess>()
 
 // A test file that is stopped by its runner leaves nobody behind.
 process.on('exit', () => { for (const child of alive) killGroup(child) })
+process.once('SIGTERM', () => { process.exit(1) })
 
 function killGroup (child: ChildProcess): void {
   if (child.pid === undefined) return

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, type ChildProcess } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import t from 'tap'
@@ -31,16 +31,16 @@ const built = await buildTests(files)
 t.jobs = Number(process.env['TASKS_TEST_JOBS'] ?? JOBS)
 t.setTimeout(0)
 // A run that is stopped leaves none behind.
-const started: Array<() => void> = []
-process.on('exit', () => { for (const end of started) end() })
+const started: Array<{ proc?: ChildProcess | null }> = []
+t.on('subtestStart', (test) => { started.push(test as { proc?: ChildProcess | null }) })
+process.on('exit', () => { for (const { proc } of started) proc?.kill() })
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => { process.exit(1) })
 
+// t.spawn() says in NODE_OPTIONS that a loader is to watch each process and thread, for coverage: it is taken out again.
 const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) }
 for (const [index, name] of files.entries()) {
   const flags = name.startsWith(LOADED) ? ['--enable-source-maps', '--import=tsx'] : ['--enable-source-maps']
-  const file = t.spawn(process.execPath, [...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
-  void file.catch(() => {}) // it is counted
-  started.push(() => { file.subtest?.proc?.kill() })
+  void t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
 }
 for (const check of args.includes('--checks') ? CHECKS : []) {
   void t.test(`npm run ${check}`, { buffered: true, timeout: TIMEOUT_S * 1_000 }, async (t) => {
