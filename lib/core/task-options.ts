@@ -51,7 +51,8 @@ export interface CheckedRetry {
 }
 
 type Refuse = (field: string, rule: string) => never
-type Check = (value: unknown, refuse: Refuse) => unknown
+/** `base`: what the task says so far. */
+type Check = (value: unknown, refuse: Refuse, base: CheckedOptions) => unknown
 
 const DEFAULTS: CheckedOptions = Object.freeze({
   priority: 0,
@@ -92,7 +93,7 @@ const CHECKS: Record<keyof CheckedOptions, Check> = {
     if (Number.isNaN(value.getTime())) refuse('runAfter', 'is an invalid Date')
     return Object.freeze(new Date(value))
   },
-  retry: (value, refuse) => checkRetry(value, refuse),
+  retry: (value, refuse, { retry }) => checkRetry(value, refuse, retry),
   timeout: (value, refuse) => value === null ? null : positiveDuration('timeout', value, refuse),
   timeoutGrace: (value, refuse) => durationToMs(value) ?? refuse('timeoutGrace', DURATION_RULE),
   schema: (value, refuse) => {
@@ -140,13 +141,16 @@ export function checkOverrides (name: string, base: CheckedOptions, overrides: u
   return check(name, base, overrides, ONLY_DEFINITION, 'belongs to the definition and cannot be changed')
 }
 
-/** Check a `retry` option wherever one may be given. */
-export function checkRetry (value: unknown, refuse: Refuse): CheckedRetry {
+/** Check a `retry` option wherever one may be given. What it does not say stays as in `base`. */
+export function checkRetry (value: unknown, refuse: Refuse, base: CheckedRetry = RETRY_DEFAULTS): CheckedRetry {
   const given = (typeof value === 'number' ? { limit: value } : value) as Record<string, unknown>
   if (!isObject(given)) refuse('retry', 'must be a number of retries or { limit, delay, backoff, factor, maxDelay, jitter, retryIf }')
   const unknown = Object.keys(given).find((field) => !Object.hasOwn(RETRY_DEFAULTS, field))
   if (unknown !== undefined) refuse(`retry.${unknown}`, 'is not an option')
-  const retry = { ...RETRY_DEFAULTS, ...dropUndefined(given) } as Record<keyof CheckedRetry, unknown>
+  // A delay that somebody says is not for a function to overrule that was defined before.
+  const isTimed = given['delay'] !== undefined || given['factor'] !== undefined
+  const before = isTimed && typeof base.backoff === 'function' ? { ...base, backoff: RETRY_DEFAULTS.backoff } : base
+  const retry = { ...before, ...dropUndefined(given) } as Record<keyof CheckedRetry, unknown>
   const { limit, backoff, factor, jitter, retryIf } = retry
   if (!Number.isInteger(limit) || (limit as number) < 0 || (limit as number) > limits.RETRY_LIMIT_MAX) refuse('retry.limit', `must be a whole number from 0 to ${limits.RETRY_LIMIT_MAX}`)
   if (backoff !== 'exponential' && backoff !== 'fixed' && typeof backoff !== 'function') refuse('retry.backoff', "must be 'exponential', 'fixed' or a function")
@@ -177,8 +181,11 @@ function check (name: string, base: CheckedOptions, options: unknown, forbidden:
     if (value === undefined) continue
     if (!Object.hasOwn(CHECKS, field)) refuse(field, 'is not an option')
     if (forbidden.has(field)) refuse(field, reason)
-    changed[field] = CHECKS[field as keyof CheckedOptions](value, refuse)
+    changed[field] = CHECKS[field as keyof CheckedOptions](value, refuse, base)
   }
+  // A limit goes with its key, unless it is said anew.
+  const { concurrencyKey, concurrencyLimit } = options as Partial<CheckedOptions>
+  if (concurrencyKey === null && concurrencyLimit === undefined) changed['concurrencyLimit'] = null
   const checked = changed as unknown as CheckedOptions
   if (checked.concurrencyLimit !== null && checked.concurrencyKey === null) refuse('concurrencyLimit', 'needs a concurrencyKey')
   return Object.freeze(checked)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { task } from 'fastify-tasks'
+import { task, type UsingOptions } from 'fastify-tasks'
 import { decodeRules, encodeRules } from '#lib/backends/rules.js'
 import { optionsOf } from '#lib/core/task.js'
 
@@ -31,5 +31,16 @@ t.test('functions stay in the definition: another one is refused, the same one i
   t.match(decodeRules(text, definition, DEFAULTS).retry, { limit: 1, backoff, retryIf })
   const without = task('a', { retry: 1 }, async () => {})
   t.match(decodeRules(text, without, DEFAULTS).retry, { limit: 1, backoff: 'exponential', retryIf: undefined }, 'a deploy may have taken them away')
-  t.equal(decodeRules(encodeRules(definition.using({ retry: 2 }), definition), definition, DEFAULTS).retry?.retryIf, undefined)
+  t.match(decodeRules(encodeRules(definition.using({ retry: 2 }), definition), definition, DEFAULTS).retry, { limit: 2, backoff, retryIf }, 'what using() does not say stays')
+})
+
+t.test('using() changes of a retry rule what it says, and leaves the rest as defined', async (t) => {
+  const retryIf = (): boolean => false
+  const definition = task('a', { retry: { limit: 3, delay: '10s', factor: 3, maxDelay: '1m', jitter: 0, retryIf } }, async () => {})
+  const rule = (retry: UsingOptions['retry']): unknown => decodeRules(encodeRules(definition.using({ retry }), definition), definition, DEFAULTS).retry
+  t.match(rule(7), { limit: 7, delay: 10_000, backoff: 'exponential', factor: 3, maxDelay: 60_000, jitter: 0, retryIf })
+  t.match(rule({ delay: '2m' }), { limit: 3, delay: 120_000, factor: 3, maxDelay: 120_000, retryIf })
+  t.match(rule({ backoff: 'fixed', limit: undefined }), { limit: 3, delay: 10_000, backoff: 'fixed' })
+  const byFunction = task('b', { retry: { limit: 3, backoff: () => 5 } }, async () => {})
+  t.match(optionsOf(byFunction.using({ retry: { delay: 0 } })).retry, { limit: 3, delay: 0, backoff: 'exponential' }, 'a delay takes the place of a function')
 })

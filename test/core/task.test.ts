@@ -1,6 +1,7 @@
 import t from 'tap'
 import Fastify from 'fastify'
 import fastifyTasks, { task } from 'fastify-tasks'
+import { optionsOf } from '#lib/core/task.js'
 
 const add = task('math.add', { priority: 3 }, async (a: number, b: number) => a + b)
 
@@ -24,6 +25,13 @@ t.test('an option that a rate limit or a retry rule does not know is refused, in
     t.throws(() => add.using(options as never), { code: 'FST_TASKS_INVALID_TASK' }, JSON.stringify(options))
   }
   t.end()
+})
+
+t.test('a concurrency key that is cleared takes its limit with it, unless a limit is said anew', async (t) => {
+  const limited = task('limited', { concurrencyKey: 'tenant', concurrencyLimit: 3 }, async () => {})
+  t.equal(optionsOf(limited.using({ concurrencyKey: null })).concurrencyLimit, null)
+  t.equal(optionsOf(limited.using({ concurrencyKey: 'other' })).concurrencyLimit, 3)
+  t.throws(() => limited.using({ concurrencyKey: null, concurrencyLimit: 2 }), { code: 'FST_TASKS_INVALID_TASK' })
 })
 
 t.test('what is no list of lists of arguments is refused alike by task.enqueueMany() and by app.tasks.enqueueMany()', async (t) => {
