@@ -131,8 +131,8 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     this.#clock = clock
   }
 
-  /** Epoch milliseconds by this host's clock, or by the test's where there is one. */
-  protected now (): number {
+  /** Epoch milliseconds by this host's clock, or by the test's where there is one. @internal */
+  now (): number {
     return Date.now() + (this.#clock?.offset ?? 0)
   }
 

@@ -155,6 +155,7 @@ export class ImmediateBackend extends BaseTaskBackend<RunOptions> {
       timeoutGrace: options.timeoutGrace ?? this.#defaults.timeoutGrace,
       maxResultBytes: this.#defaults.maxResultBytes,
       maxDepth: this.#defaults.maxDepth,
+      now: () => this.now(),
       progress: async (text) => { record.progress = text }
     })
     return await record.running.outcome

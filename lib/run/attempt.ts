@@ -20,6 +20,8 @@ export interface AttemptRequest {
   readonly timeoutGrace: number
   readonly maxResultBytes: number
   readonly maxDepth: number
+  /** The clock by which errors are dated. */
+  readonly now: () => number
   /** Encode a return value or progress (the backend's serializer); default: the JSON gate. */
   readonly encode?: (value: unknown) => Promise<string> | string
   /** Where context.progress() goes; absent: kept nowhere. */

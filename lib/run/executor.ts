@@ -218,7 +218,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   }
 
   #describe (error: unknown): ReturnType<typeof describeFailure> {
-    return describeFailure(error, this.#request.attempt, Date.now())
+    return describeFailure(error, this.#request.attempt, this.#request.now())
   }
 
   /** Refuse a commit after the end, or after a signal whose rule it would break; a shutdown lets it through. */

@@ -114,6 +114,7 @@ export class Runner {
       timeoutGrace,
       maxResultBytes: backend.maxResultBytes,
       maxDepth: backend.maxDepth,
+      now: () => backend.now(),
       encode: backend.encode,
       progress: async (text) => { await this.#progress(run, text) },
       transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode),
@@ -133,7 +134,7 @@ export class Runner {
     if (!session.lease.guarded) return
     run.watched = true
     const error = new TIMEOUT(task.name, timeout)
-    const failure = describeFailure(error, row.attempts, Date.now() + timeout + grace)
+    const failure = describeFailure(error, row.attempts, this.#settings.backend.now() + timeout + grace)
     session.lease.watch(row.id, { deadline: monotonic() + timeout + grace, ending: this.#decide(run, task, { kind: 'failed', error, failure, final: false, durationMs: timeout + grace }) })
   }
 
@@ -187,7 +188,7 @@ export class Runner {
   #refuse (run: Run, error: unknown, fields: ResultFields): void {
     if (run.aborted !== null) return this.#release(run)
     const { row } = run
-    const outcome: Outcome = { kind: 'failed', error, failure: describeFailure(error, row.attempts, Date.now()), final: true, durationMs: 0 }
+    const outcome: Outcome = { kind: 'failed', error, failure: describeFailure(error, row.attempts, this.#settings.backend.now()), final: true, durationMs: 0 }
     const decision = decide(outcome, { retry: undefined, attempts: row.attempts, deaths: row.deaths, errors: row.errors })
     this.#settings.host.events.emit('onStarted', this.#settings.backend.resultOf(fields))
     this.#report(run, fields, { id: row.id, claim: row.claim, ...decision }, outcome)

@@ -59,6 +59,7 @@ export function attemptOf (func: (...args: any[]) => unknown, request: Partial<A
     timeoutGrace: 5_000,
     maxResultBytes: 1_000,
     maxDepth: 10,
+    now: () => Date.now(),
     ...rest
   })
 }
