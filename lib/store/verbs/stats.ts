@@ -7,20 +7,16 @@ type Counted = { count: number, exact: boolean }
 
 /** What the queues hold: each count is exact up to 10,000 rows and then an estimate. */
 export async function stats (session: Session, backend: string): Promise<Stats> {
-  const { dialect, tables } = session
-  const held = dialect.elements('c.ids')
+  const { tables } = session
   const names = await queueNames(session, backend)
   const parked = await parkedNames(session, backend)
-  const running = new Map((await session.read('count running tasks', `
-    SELECT r.queue, count(*) AS running FROM ${tables.claims} c CROSS JOIN ${held.from}
-    JOIN ${tables.results} r ON r.id = ${held.id} AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
-    WHERE c.backend = ? GROUP BY r.queue`, [backend])).map(({ queue, running }) => [queue as string, Number(running)]))
+  const running = await countRunning(session, backend)
   const failed = await countFailed(session, backend)
   const paused = new Set((await session.read('read the queues', `SELECT name FROM ${tables.queues} WHERE backend = ? AND paused_at IS NOT NULL`, [backend])).map(({ name }) => name as string))
   const quarantined = await countQuarantined(session, backend)
   let exact = failed.exact
   const queues: Record<string, QueueStats> = Object.create(null)
-  for (const queue of new Set([...names, ...running.keys(), ...failed.counts.keys(), ...paused, ...quarantined.keys()])) {
+  for (const queue of new Set([...names, ...running.byQueue.keys(), ...failed.counts.keys(), ...paused, ...quarantined.keys()])) {
     const ready = await countReady(session, backend, queue, parked, '<=')
     const deferred = await countReady(session, backend, queue, parked, '>')
     exact &&= ready.exact && deferred.exact
@@ -28,7 +24,7 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
     queues[queue] = {
       ready: ready.count + (apart?.ready ?? 0),
       deferred: deferred.count + (apart?.deferred ?? 0),
-      running: running.get(queue) ?? 0,
+      running: running.byQueue.get(queue) ?? 0,
       failed: failed.counts.get(queue) ?? 0,
       oldestReadyMs: await oldestReady(session, backend, queue, parked),
       paused: paused.has(queue)
@@ -38,10 +34,26 @@ export async function stats (session: Session, backend: string): Promise<Stats> 
   const unknown = await unknownTasks(session, backend, parked, new Set(workers.flatMap(({ tasks }) => tasks)))
   return {
     queues,
-    workers: workers.map(({ tasks, ...worker }) => worker),
+    workers: workers.map(({ tasks, ...worker }) => ({ ...worker, running: running.byWorker.get(worker.id) ?? 0 })),
     unknownTasks: unknown.tasks,
     approximate: !exact || !unknown.exact
   }
+}
+
+/** From the claims, and not as workers have said: they say it with the lease, and that may be a third of one old. */
+async function countRunning (session: Session, backend: string): Promise<{ byQueue: Map<string, number>, byWorker: Map<string, number> }> {
+  const { dialect, tables } = session
+  const held = dialect.elements('c.ids')
+  const records = await session.read('count running tasks', `
+    SELECT c.worker, r.queue, count(*) AS running FROM ${tables.claims} c CROSS JOIN ${held.from}
+    JOIN ${tables.results} r ON r.id = ${held.id} AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
+    WHERE c.backend = ? GROUP BY c.worker, r.queue`, [backend])
+  const sums = (field: 'queue' | 'worker'): Map<string, number> => {
+    const found = new Map<string, number>()
+    for (const { [field]: name, running } of records) found.set(name as string, (found.get(name as string) ?? 0) + Number(running))
+    return found
+  }
+  return { byQueue: sums('queue'), byWorker: sums('worker') }
 }
 
 async function countReady (session: Session, backend: string, queue: string, parked: readonly string[], side: '<=' | '>'): Promise<Counted> {
@@ -110,11 +122,11 @@ async function oldestReady (session: Session, backend: string, queue: string, pa
   return ages.length === 0 ? null : Math.max(...ages)
 }
 
-async function liveWorkers (session: Session, backend: string): Promise<Array<Stats['workers'][number] & { tasks: string[] }>> {
+async function liveWorkers (session: Session, backend: string): Promise<Array<Omit<Stats['workers'][number], 'running'> & { tasks: string[] }>> {
   const { dialect, tables } = session
   const clock = dialect.leaseClock()
-  const records = await session.read('read the workers', `SELECT id, last_seen, running, quarantine, tasks FROM ${tables.workers} w WHERE w.backend = ? AND NOT ${clock.expired('w')} ORDER BY w.id`, [backend, ...clock.expiredBound])
-  return records.map(({ id, last_seen: lastSeen, running, quarantine, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), running: Number(running), quarantine: quarantine === true || quarantine === 1, tasks: JSON.parse(tasks as string) as string[] }))
+  const records = await session.read('read the workers', `SELECT id, last_seen, quarantine, tasks FROM ${tables.workers} w WHERE w.backend = ? AND NOT ${clock.expired('w')} ORDER BY w.id`, [backend, ...clock.expiredBound])
+  return records.map(({ id, last_seen: lastSeen, quarantine, tasks }) => ({ id: id as string, lastSeen: Number(lastSeen), quarantine: quarantine === true || quarantine === 1, tasks: JSON.parse(tasks as string) as string[] }))
 }
 
 /**
