@@ -4,7 +4,7 @@ import type { Store } from '../store/store.js'
 import { beatInterval, Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
 import type { KeeperOrder, KeeperThreadData } from './keeper-thread.js'
-import { monotonic, settledWithin } from './pause.js'
+import { monotonic, settledWithin, TIMER_MAX_MS } from './pause.js'
 import { ThreadEnd, waitAtExit } from './thread-end.js'
 import type { ThreadStore } from './thread-store.js'
 
@@ -168,7 +168,7 @@ export class Lease {
         if (monotonic() < this.#heldUntil - marginMs) return this.#await() // renewed, or the timer was early
         this.#lose(Math.max(0, this.#heldUntil - monotonic()))
       })
-    }, Math.min(Math.max(0, this.#heldUntil - marginMs - monotonic()), 2 ** 31 - 1))
+    }, Math.min(Math.max(0, this.#heldUntil - marginMs - monotonic()), TIMER_MAX_MS))
   }
 
   #lose (marginMs: number): void {

@@ -1,4 +1,6 @@
-/** Resolves after `milliseconds`, or as soon as the signal is aborted. Never rejects. */
+export const TIMER_MAX_MS = 2 ** 31 - 1 // setTimeout takes a longer delay for 1 ms
+
+/** Resolves after `milliseconds`, 24 days at most, or as soon as the signal is aborted. Never rejects. */
 export async function pause (milliseconds: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return
   await new Promise<void>((resolve) => {
@@ -7,7 +9,7 @@ export async function pause (milliseconds: number, signal?: AbortSignal): Promis
       signal?.removeEventListener('abort', end)
       resolve()
     }
-    const timer = setTimeout(end, milliseconds)
+    const timer = setTimeout(end, Math.min(milliseconds, TIMER_MAX_MS))
     signal?.addEventListener('abort', end, { once: true })
   })
 }

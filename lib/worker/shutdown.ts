@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Ending } from '../store/store.js'
 import { LAST_WRITES_HURRY_MS, LAST_WRITES_MS } from '../core/limits.js'
 import type { Claimer } from './claimer.js'
-import { pause } from './pause.js'
+import { pause, TIMER_MAX_MS } from './pause.js'
 import type { WorkerRole } from './role.js'
 import type { Session } from './session.js'
 import type { Slots } from './slots.js'
@@ -56,7 +56,7 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
 function lastWrites (milliseconds: number, now: AbortSignal): { signal: AbortSignal, stop: () => void } {
   const over = new AbortController()
   const end = (): void => { over.abort() }
-  let timer = setTimeout(end, milliseconds)
+  let timer = setTimeout(end, Math.min(milliseconds, TIMER_MAX_MS))
   const hurry = (): void => {
     clearTimeout(timer)
     timer = setTimeout(end, LAST_WRITES_HURRY_MS)
@@ -78,7 +78,6 @@ function settled (slots: Slots): boolean {
 }
 
 const LOOK_MS = 5
-const FOREVER_MS = 2 ** 31 - 1
 
 async function until (condition: () => boolean, milliseconds = Infinity, signal?: AbortSignal): Promise<void> {
   const deadline = performance.now() + milliseconds
@@ -87,7 +86,7 @@ async function until (condition: () => boolean, milliseconds = Infinity, signal?
 
 /** The last writes under one id, and its end. */
 async function leave (session: Session, { slots, role, log }: Shutdown, enough: AbortSignal): Promise<void> {
-  const written = await session.reporter.drain(FOREVER_MS, enough)
+  const written = await session.reporter.drain(TIMER_MAX_MS, enough)
   const held = [...slots.runs].filter((run) => run.session === session && (!run.stuck || run.held !== null))
   if (held.length > 0) {
     const ids = held.map(({ row }) => row.id)

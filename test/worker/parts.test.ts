@@ -81,6 +81,15 @@ t.test('a loop runs again after a failure, and stop() waits for the turn under w
 
 const RETENTION = { successful: 1_000, failed: null, cancelled: 1_000 }
 
+t.test('an interval of months is not one of a millisecond', async (t) => {
+  let turns = 0
+  const loop = new Loop({ every: 2 ** 33, run: async () => { turns += 1 }, onError: (error) => { throw error } })
+  loop.start()
+  await settledWithin(new Promise(() => {}), 50)
+  t.equal(turns, 1)
+  await loop.stop()
+})
+
 t.test('old results are pruned in batches until none is left, or the worker stops', async (t) => {
   const { log } = fakeLog()
   let left = 2_500
