@@ -27,6 +27,7 @@ export function takeRole (): ChildRole | null {
 /** The life of a worker process: boot the app, run a worker, close the app, exit. Never returns. */
 export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options: CheckedWorkerOptions): Promise<never> {
   const supervisor = new SupervisorLine()
+  if (role === 'heir') supervisor.listen(UNMOVED)
   const { estates, maxTasks, record } = await supervisor.orders
   try {
     const app = await boot(buildApp)
@@ -45,13 +46,12 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
       host.onClose(async () => { await worker.stop() }) // a task may close its app
       supervisor.listen({
         stop: (now) => {
-          if (now) void supervisor.send({ type: 'stopping' })
           void worker.stop({ now })
         },
         retire: () => { worker.retire() }
       })
       const reason = await worker.run()
-      await supervisor.send({ type: 'ended', started: worker.started, replace: REPLACED.has(reason) || (reason === 'stopped' && !supervisor.stopping) }) // a task has closed the app
+      await supervisor.send({ type: 'ended', started: worker.started, replace: REPLACED.has(reason) })
     }
     // Closing must not hang on what a task left open; the process ends all the same.
     await Promise.race([app.close().catch((error: unknown) => { app.log.error({ err: error }, 'the app did not close cleanly') }), pause(CLOSE_MS)])
@@ -72,8 +72,11 @@ function neverWaitFor (fd: number): void {
 
 const pipes: Socket[] = [] // one that is collected would be closed
 
+// What it hands back was told to stop already: its supervisor limits the time that this may take.
+const UNMOVED: Listener = { stop: () => {}, retire: () => {} }
 const CLOSE_MS = 5_000 // what the app's own onClose hooks get
-const REPLACED: ReadonlySet<EndReason> = new Set(['stuck', 'broken', 'retired'])
+// 'stopped': by its supervisor, who knows, or else by a task that has closed the app, or a signal that was for it alone
+const REPLACED: ReadonlySet<EndReason> = new Set(['stuck', 'broken', 'retired', 'stopped'])
 const QUARANTINE = { concurrency: 1, batch: true, startupDelay: 0, maxTasks: null } as const
 
 /** The app, ready. A database that is away at the start is waited for. */
@@ -140,18 +143,17 @@ class SupervisorLine {
       if (message.type === 'orders') give(message.orders)
       else if (message.type === 'noted') this.#noted.shift()?.()
       else if (message.type === 'retire') this.#listener?.retire()
-      else this.#stop(message.now ? 2 : 1)
+      else {
+        void this.send({ type: 'stopping', now: message.now })
+        this.#stop(message.now ? 2 : 1)
+      }
     })
     // Whoever killed the supervisor meant the worker, and nobody would replace this process or pass a signal on: it ends
     // as it would have without a supervisor. Its tasks run again within the lease.
     process.on('disconnect', () => { process.kill(process.pid, 'SIGKILL') })
     // A terminal sends its signals to all processes of the group, so the supervisor's message may be the second to say so.
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { this.#stop(++this.#signals) })
-  }
-
-  /** It was told to stop. */
-  get stopping (): boolean {
-    return this.#stage > 0
+    void this.send({ type: 'hello' })
   }
 
   listen (listener: Listener): void {

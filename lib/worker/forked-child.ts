@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { ROLE_VARIABLE, type ChildRole, type Estate, type SupervisorMessage } from './messages.js'
+import { ROLE_VARIABLE, type ChildMessage, type ChildRole, type Estate, type SupervisorMessage } from './messages.js'
 import type { Size } from './size.js'
 import { openRecordFile, type RecordFile } from './start-record.js'
 
@@ -23,6 +23,8 @@ export interface Child {
   ended: { started: number, replace: boolean } | null
   /** It has heard that it is to stop now. */
   stopping: boolean
+  /** It has answered since it was last told to stop. */
+  answered: boolean
   /** It was killed because it did not hear of that: what it ran is not to blame. */
   spared: boolean
   /** When it, or its keeper, was last heard of; null until it has registered. */
@@ -39,7 +41,8 @@ export function forkChild (script: string, role: ChildRole, { estates, maxTasks,
   const forked = fork(script, process.argv.slice(2), {
     env: { ...process.env, [ROLE_VARIABLE]: role },
     execArgv: [...HEAP_FLAGS, ...process.execArgv],
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe', record?.file ?? 'ignore']
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe', record?.file ?? 'ignore'],
+    detached: role === 'heir' // a terminal's second Ctrl-C is not for the one that hands back
   })
   const child: Child = {
     role,
@@ -55,10 +58,13 @@ export function forkChild (script: string, role: ChildRole, { estates, maxTasks,
     progressed: false,
     ended: null,
     stopping: false,
+    answered: false,
     spared: false,
     aliveAt: null
   }
-  tell(child, { type: 'orders', orders: { estates, maxTasks, record: record !== null } })
+  forked.on('message', (message: ChildMessage) => {
+    if (message.type === 'hello') tell(child, { type: 'orders', orders: { estates, maxTasks, record: record !== null } })
+  })
   return child
 }
 

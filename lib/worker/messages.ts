@@ -36,6 +36,8 @@ export interface ChildOrders {
 
 /** From a worker process to its supervisor, over IPC. */
 export type ChildMessage =
+  /** It listens, and waits for its orders: what is sent before, the app may take for its own. */
+  | { readonly type: 'hello' }
   /** The estates it was given are settled. */
   | { readonly type: 'settled' }
   /** The app is up, and it works under this id from now on. */
@@ -48,19 +50,20 @@ export type ChildMessage =
   | { readonly type: 'progress' }
   /** Its main loop turns. */
   | { readonly type: 'alive' }
-  /** It was told to stop now, and does. */
-  | { readonly type: 'stopping' }
+  /** It has heard that it is to stop; once more for each time it is asked. */
+  | { readonly type: 'stopping', readonly now: boolean }
   /** There are quarantined tasks to be run. */
   | { readonly type: 'quarantine' }
-  /** It has ended in order. `replace`: because of an attempt that would not settle, or of its size; another is to take its place. */
+  /** It has ended in order. `replace`: there is work for another in its place, unless the supervisor was told to stop. */
   | { readonly type: 'ended', readonly started: number, readonly replace: boolean }
 
 /** From the supervisor to a worker process, over IPC. */
 export type SupervisorMessage =
-  /** The first one. */
+  /** The first one, when it has said hello. */
   | { readonly type: 'orders', readonly orders: ChildOrders }
   /** It knows the id that was registered last: tasks may be claimed under it. */
   | { readonly type: 'noted' }
+  /** Said again when the grace is over: whoever does not answer then hears nothing. */
   | { readonly type: 'stop', readonly now: boolean }
   /** It is too large: claim nothing more, and end when what runs has ended. */
   | { readonly type: 'retire' }

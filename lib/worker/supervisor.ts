@@ -6,9 +6,11 @@ import { Backoff } from './backoff.js'
 import { forkChild, tell, type Child } from './forked-child.js'
 import { PIPE_FD, type ChildMessage, type ChildRole, type Estate, type PipeMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
+import { TIMER_MAX_MS } from './pause.js'
 import { memoryLimit, Size } from './size.js'
 
 const HURRY_MS = 1_000 // what a process whose loop is blocked gets to hear of a second signal
+const ANSWER_MS = 3_000 // and to answer when the grace after the first is over: a busy machine may keep it from its turn
 const BOOT_KILLS_MAX = 5 // killed from outside, they are started again; an app that kills its process while it boots is given up
 
 /**
@@ -89,7 +91,10 @@ class Supervisor {
         if (child.size.measureBoot(message.rssBytes)) console.error(`fastify-tasks: the app needs more memory than a worker process is to have: the limit is raised to ${child.size.limitMb} MB`)
         tell(child, { type: 'noted' })
         break
-      case 'stopping': child.stopping = true; break
+      case 'stopping':
+        child.stopping ||= message.now
+        child.answered = true
+        break
       case 'deregistered': child.workers.delete(message.worker); break
       case 'estate':
         child.workers.delete(message.estate.worker)
@@ -98,7 +103,8 @@ class Supervisor {
       case 'quarantine': this.#quarantine(); break
       case 'progress': child.progressed = true; break
       case 'alive': child.aliveAt = performance.now(); break
-      case 'ended': child.ended = message
+      case 'ended': child.ended = message; break
+      case 'hello': // see forkChild
     }
   }
 
@@ -183,7 +189,9 @@ class Supervisor {
       if (child.ready || child.role === 'heir') tell(child, { type: 'stop', now: this.#stopping > 1 })
       else child.process.kill('SIGKILL') // it holds nothing yet
     }
-    if (this.#stopping > 1) {
+    if (this.#stopping === 1) {
+      setTimeout(() => { this.#askAgain() }, Math.min(this.#options.shutdownGrace, TIMER_MAX_MS)).unref()
+    } else {
       setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
       this.#limitHeir(HEIR_HURRY_MS)
     }
@@ -194,10 +202,26 @@ class Supervisor {
     setTimeout(() => { this.#heir?.process.kill('SIGKILL') }, milliseconds).unref()
   }
 
-  /** A loop that is blocked hears nothing: what it runs is handed back by another. */
-  #hurry (): void {
+  /** The grace is over, and attempts are aborted. That takes a loop that turns: again and again until all are gone. */
+  #askAgain (): void {
     for (const child of this.#children) {
-      if (!child.ready || child.stopping || child.ended !== null) continue
+      child.answered = false
+      tell(child, { type: 'stop', now: false })
+    }
+    setTimeout(() => {
+      this.#spare((child) => child.answered)
+      if (this.#children.size > 0) this.#askAgain()
+    }, ANSWER_MS).unref()
+  }
+
+  #hurry (): void {
+    this.#spare((child) => child.stopping)
+  }
+
+  /** A loop that is blocked, or deaf to us, hears nothing: what it runs is handed back by another. */
+  #spare (hears: (child: Child) => boolean): void {
+    for (const child of this.#children) {
+      if (!child.ready || hears(child) || child.ended !== null) continue
       child.spared = true
       child.process.kill('SIGKILL')
     }

@@ -25,6 +25,14 @@ t.test('a worker process that is killed before it is ready is started again', { 
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
+t.test('an app that listens to messages of the process that started it does not take those of the supervisor', { buffered: true }, async (t) => {
+  const { worker, app } = await setting(t)
+  const result = await app.tasks.enqueue('quick')
+  t.match(await worker(['--batch'], {}, 'listening.js').exit(), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
+})
+
 t.test('an app that kills its process whenever it boots is given up', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   t.match(await worker([], { EVERY_TIME: '1' }, 'killed-once.js').exit(), { code: 1 })

@@ -8,6 +8,14 @@ import { setting } from './setting.ts'
 // Each has processes and a database of its own, and mostly waits.
 t.jobs = 2
 
+function isAlive (pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 let bootMs = 800 // what a worker takes to boot, by what was seen
 
 t.test('an idle worker that gets SIGTERM exits at once with 0', { buffered: true }, async (t) => {
@@ -72,6 +80,45 @@ t.test('a second signal ends a process whose loop is blocked, and what it ran is
   t.match(result, { status: 'READY', attempts: 0, errors: [] })
 })
 
+t.test('a process whose loop is blocked when the grace is over is ended, and what it ran is handed back uncharged', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--lease', '90s', '--max-block', '60s', '--shutdown-grace', '100ms'])
+  await process.line('worker ready')
+  const result = await app.tasks.enqueue('block', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  t.match(await process.exit({ timeout: 20_000 }), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+})
+
+t.test('a task that takes every listener off its process does not keep it from stopping', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--shutdown-grace', '100ms'])
+  const result = await app.tasks.enqueue('slow', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  t.match(await (await app.tasks.enqueue('unhear')).wait(), { status: 'SUCCESSFUL' })
+  process.signal('SIGTERM')
+  t.match(await process.exit({ timeout: 20_000 }), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+})
+
+t.test('a second signal does not keep the process that hands back what was left from doing so', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const process = worker(['--lease', '30s', '--shutdown-grace', '50ms'])
+  const result = await app.tasks.enqueue('deaf', 60_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  await process.line('they are handed back when this process is gone')
+  await process.line('worker stopped')
+  await eventually(async () => { assert.equal(isAlive((await runs(result.id))[0] as number), false) })
+  process.signal('SIGTERM')
+  t.match(await process.exit({ timeout: 10_000 }), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+})
+
 t.test('an attempt that ignores the abort is handed back when its process is gone', { buffered: true }, async (t) => {
   const { app, worker, runs, ledger } = await setting(t)
   const process = worker(['--shutdown-grace', '50ms'])
@@ -126,6 +173,15 @@ for (const { name } of databases) {
     t.same(process.stdout.slice(0, 3), ['3', 'HEY', 'FST_TASKS_CLOSED'])
     const took = Number(/closed in (\d+) ms/.exec(process.stdout.join('\n'))?.[1])
     t.ok(took < 6_000, `a hook that never returns is not waited for: ${took} ms`)
+  })
+}
+
+for (const { name } of databases) {
+  t.test(`app.close() leaves nothing behind that goes on once an attempt has settled which ignored its signal, on ${name}`, { buffered: true }, async (t) => {
+    const { worker } = await setting(t, name, { open: false })
+    const process = worker([], {}, 'close-deaf.js')
+    t.match(await process.exit({ timeout: 30_000 }), { code: 0, signal: null })
+    t.same(process.stdout, ['closed', 'settled'])
   })
 }
 

@@ -64,6 +64,24 @@ t.test('everything that is stopped at once and goes on together has lost its lea
   t.match(await supervisor.exit(), { code: 0 })
 })
 
+t.test('a worker process that gets a signal by itself hands back what it runs, uncharged, and is replaced', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const supervisor = worker(['--shutdown-grace', '100ms'])
+  const result = await app.tasks.enqueue('slow', 1_000)
+  const [pid] = await eventually(async () => {
+    const pids = await runs(result.id)
+    assert.equal(pids.length, 1)
+    return pids as [number]
+  })
+  process.kill(pid, 'SIGTERM')
+  t.match(await result.wait(), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  const pids = await runs(result.id)
+  t.equal(pids.length, 2)
+  t.not(pids[0], pids[1])
+  supervisor.signal('SIGTERM')
+  t.match(await supervisor.exit(), { code: 0 })
+})
+
 t.test('processes that die again and again are started with growing pauses, never in a tight loop', { buffered: true }, async (t) => {
   const { worker, app } = await setting(t)
   const supervisor = worker([], { DIE_WHEN_READY: '1' })
