@@ -50,14 +50,15 @@ t.test('each word of a retry rule holds on the task, by using() and by the backe
   }
 })
 
-t.test('the nearest rule counts as a whole: using() before the task, the task before the backend', async (t) => {
+t.test('the nearest rule counts: using() before the task, of whose rule it changes what it says, and the task before the backend', async (t) => {
   const backend = { retry: 9, timeout: '9s', timeoutGrace: '9s' }
   t.match(rules({ retry: 5, timeout: '5s' }, { retry: 1, timeout: '1s', timeoutGrace: 1 }, backend), { retry: { limit: 1 }, timeout: 1_000, timeoutGrace: 1 })
   t.match(rules({ retry: 5, timeout: '5s' }, {}, backend), { retry: { limit: 5 }, timeout: 5_000, timeoutGrace: 9_000 })
   t.match(rules({ retry: 0, timeout: null }, {}, backend), { retry: { limit: 0 }, timeout: null })
   t.match(rules({}, { retry: 0, timeout: null }, backend), { retry: { limit: 0 }, timeout: null })
   t.match(rules({}, {}, backend), { retry: { limit: 9 }, timeout: 9_000 })
-  t.equal(third(rules({ retry: { limit: 9, delay: '5s' } }, { retry: { limit: 9 } })), 3_200, 'nothing of a rule is taken over into another')
+  t.equal(third(rules({ retry: { limit: 1, delay: '5s' } }, { retry: { limit: 9 } })), 16_000, "using() leaves of the task's rule what it does not say")
+  t.equal(third(rules({ retry: 9 }, {}, { retry: { limit: 1, delay: '5s' } })), 3_200, "of the backend's nothing is taken over into the task's")
 })
 
 t.test('a rule that is none is refused wherever it is said, by its name', async (t) => {
