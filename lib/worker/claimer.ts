@@ -78,7 +78,7 @@ export class Claimer {
     const takes = (queue: string): boolean => this.#takes(queue)
     const limited = this.#limited = new Limited({ store, backend, tasks, parking, queues: queueLimits, takes })
     this.#laneLook = new LaneLook({ ...settings, cursors, limited, takes })
-    this.#claims = new Claims({ ...settings, cursors, limited, takes, stopped: () => this.#stopped })
+    this.#claims = new Claims({ ...settings, cursors, limited, stopped: () => this.#stopped })
   }
 
   /** Something suggests that there are rows. */

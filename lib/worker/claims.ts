@@ -1,4 +1,4 @@
-import type { ClaimedRow, ClaimRequest, Lane, LaneHead, LimitedClaim, Store } from '../store/store.js'
+import type { ClaimedRow, ClaimRequest, LaneHead, LimitedClaim, Store } from '../store/store.js'
 import type { Cursors } from './cursors.js'
 import { isCut, type KnownLanes } from './known-lanes.js'
 import type { Claim } from './ledger.js'
@@ -11,7 +11,6 @@ export interface ClaimsSettings {
   readonly backend: string
   readonly queueName: readonly string[] | null
   readonly excludeQueues: readonly string[]
-  readonly takes: (queue: string) => boolean
   readonly quarantined: () => boolean
   readonly tasks: () => readonly string[]
   readonly cursors: Cursors
@@ -53,15 +52,14 @@ export class Claims {
     }
   }
 
-  /** Of whatever there is, in one round trip. */
+  /**
+   * Of whatever there is, in one round trip: from the start of every lane, since one may be new and come first. None where
+   * dead rows make that long (or the machine is slow): the look that follows finds new lanes between the known ones.
+   */
   async ofAny (session: Session, room: Room): Promise<number> {
-    const { queueName, excludeQueues, quarantined, cursors, limited, takes } = this.#settings
-    const how = { quarantined: quarantined(), unlessLimited: true }
-    // From the start of every lane, since one may be new and come first. Where dead rows make that long, from the cursors:
-    // a lane that is new is then found by the look that follows.
-    const known: Lane[] = cursors.wholeIsQuick ? [] : cursors.known(0, performance.now()).filter(({ queue }) => takes(queue) && limited.limitedQueues([queue]).length === 0)
-    if (known.length > 0 && known.length <= LANES_MAX) return (await this.#claim(session, known, room, how)).length
-    return (await this.#claim(session, { only: queueName, except: limited.without(excludeQueues) }, room, how)).length
+    const { queueName, excludeQueues, quarantined, cursors, limited } = this.#settings
+    if (!cursors.wholeIsQuick) return 0
+    return (await this.#claim(session, { only: queueName, except: limited.without(excludeQueues) }, room, { quarantined: quarantined(), unlessLimited: true })).length
   }
 
   /** Of rows that have limits, and of these lanes in their turn. */

@@ -7,7 +7,7 @@ t.jobs = 2
 
 t.test('whatever a task throws, leaves behind or tears down is its own, and its neighbours end in the same process', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const process = worker()
+  const process = worker(['--lease', '30s'])
   await process.line('worker ready')
   const neighbour = await app.tasks.enqueue('slow', 1_500)
   await eventually(async () => { assert.equal((await runs(neighbour.id)).length, 1) })

@@ -33,8 +33,8 @@ t.test('worker processes end at once with a supervisor that is killed, and what 
 
 t.test('a supervisor that is stopped for several leases costs its workers nothing, and replaces nobody when it goes on', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const supervisor = worker(['--lease', '500ms', '--max-block', '400ms'])
-  const result = await app.tasks.enqueue('slow', 3_000)
+  const supervisor = worker(['--lease', '2s', '--max-block', '1500ms'])
+  const result = await app.tasks.enqueue('slow', 8_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
   process.kill(supervisor.pid, 'SIGSTOP')
   t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: [] })

@@ -43,10 +43,25 @@ for (const database of databases) {
       const order: string[] = []
       const note = task('note', async (name: string) => { order.push(name) })
       const { app, backend, start } = await setting(t, database, [note])
+      const { store } = backend
+      let looks = 0
+      for (const verb of ['lanes', 'claim'] as const) {
+        const original = store[verb].bind(store) as (request: never) => Promise<never>
+        Object.defineProperty(store, verb, { value: async (request: never) => { looks += 1; return await original(request) } })
+      }
+      const idle = async (): Promise<void> => await eventually(async () => {
+        const before = looks
+        await sleep(200)
+        assert.equal(looks, before, 'it looks for nothing any more')
+      })
       start({ concurrency: 1, interval: 60_000 })
       await (await app.tasks.enqueue(note, 'seen')).wait()
       const row = { backend: 'default', task: 'note', queue: 'default', runAfter: null, delay: null, options: null, tags: [], unique: null, maxReady: null }
-      for (const priority of [1, 2, 3]) await backend.store.insert([{ ...row, id: uuid(), priority: 0, args: '["low"]' }, { ...row, id: uuid(), priority, args: '["high"]' }]).then(async () => await eventually(() => { assert.equal(order.length, 1 + 2 * priority, 'both have run') }))
+      for (const priority of [1, 2, 3]) {
+        await idle()
+        await store.insert([{ ...row, id: uuid(), priority: 0, args: '["low"]' }, { ...row, id: uuid(), priority, args: '["high"]' }])
+        await eventually(() => { assert.equal(order.length, 1 + 2 * priority, 'both have run') })
+      }
       t.same(order, ['seen', 'high', 'low', 'high', 'low', 'high', 'low'])
     })
 
