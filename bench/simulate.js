@@ -8,8 +8,8 @@ const HELP = `usage: node bench/simulate.js [flags]
   --cores 2,4,8,16     cores of the database server
   --workers 1,2,4,8,16 worker processes, each with a core of its own
   --databases 1        the same tasks spread over so many servers: aliases, queues apart, or shards
-  --claim 15           µs of server CPU to claim a task       (drain, pg_stat_statements)
-  --finish 10          µs to write its ending                 (drain)
+  --claim 18           µs of server CPU to claim a task       (drain, pg_stat_statements)
+  --finish 12          µs to write its ending                 (drain)
   --insert 12          µs to store it                         (bulk)
   --js 21              µs of a worker's CPU a task            (drain, CPU of the worker)
   --statement 150      µs of server CPU a statement costs whatever it carries
@@ -29,7 +29,7 @@ if (values.help) {
 } else {
   const number = (name, otherwise) => Number(values[name] ?? otherwise)
   const list = (name, otherwise) => (values[name] ?? otherwise).split(',').map(Number)
-  const costs = { claim: number('claim', 15), finish: number('finish', 10), insert: number('insert', 12), js: number('js', 21), statement: number('statement', 150), rttMs: number('rtt', 0.5), fsyncMs: number('fsync', 0.5) }
+  const costs = { claim: number('claim', 18), finish: number('finish', 12), insert: number('insert', 12), js: number('js', 21), statement: number('statement', 150), rttMs: number('rtt', 0.5), fsyncMs: number('fsync', 0.5) }
   const databases = number('databases', 1)
   const workers = list('workers', '1,2,4,8,16')
   const rows = list('cores', '2,4,8,16').map((cores) => [cores, workers.map((count) => simulate({ ...costs, cores, workers: count, databases, seconds: number('seconds', 5) }))])
