@@ -1,3 +1,3 @@
 import { smoke } from './smoke.ts'
 
-smoke('postgres', [['network', 1, 6], ['restarts', 2, 5], ['sessions', 3, 6]])
+smoke('postgres', [['network', 1, 4], ['restarts', 2, 4], ['sessions', 3, 4]])

@@ -60,7 +60,7 @@ t.test("the README's environment variables are those that are read", async (t) =
   const documented = table('variable').rows.map(([name]) => codes(name!)[0]!)
   t.same(documented.filter((name) => !name.endsWith('…')).sort(), [...VARIABLES].sort())
   const flags = new Set(WORKER_OPTIONS.map(({ env }) => env))
-  const known = new Set([...VARIABLES, ...flags, 'TASKS_TEST_DATABASE_URL', 'TASKS_TEST_ONLY', 'TASKS_TEST_BROWSER', 'TASKS_TEST_SCREENSHOTS'])
+  const known = new Set([...VARIABLES, ...flags, 'TASKS_TEST_DATABASE_URL', 'TASKS_TEST_ONLY', 'TASKS_TEST_JOBS', 'TASKS_TEST_BROWSER', 'TASKS_TEST_SCREENSHOTS'])
   const written = [...readme.matchAll(/(?<!FST_)\bTASKS_[A-Z_]*[A-Z]\b/g)].map(([name]) => name)
   t.same(written.filter((name) => !known.has(name as never)).filter(unique), [])
   for (const file of await sources('lib', 'plugins')) {
