@@ -26,7 +26,7 @@ export const scale = {
 const SLOTS = 10
 
 /** Tasks a second, from the moment at which all workers are up until the last ending is stored. */
-async function shared (stage, { bulk, scales }, count, { scaleTasks, scaleMs, limitMs }) {
+async function shared (stage, { bulk, scales }, count, { scaleTasks, scaleMs, heavyLimitMs }) {
   try {
     const producer = await stage.producer()
     const workers = []
@@ -34,11 +34,11 @@ async function shared (stage, { bulk, scales }, count, { scaleTasks, scaleMs, li
     // All are idle and listen before there is anything to do.
     await producer.call('bulk', 1, 1)
     for (const worker of workers) await worker.call('start')
-    await stored(producer, limitMs)
+    await stored(producer, heavyLimitMs)
     const tasks = scaleTasks * count
     const began = process.hrtime.bigint()
     await producer.call('bulk', tasks, bulk, scaleMs)
-    await stored(producer, limitMs)
+    await stored(producer, heavyLimitMs)
     return tasks / (Number(process.hrtime.bigint() - began) / 1e9)
   } finally {
     await stage.close()
