@@ -7,15 +7,13 @@ import { postgres } from './dialects/postgres.js'
 import { sqlite } from './dialects/sqlite.js'
 import type { Dialect } from './dialects/dialect.js'
 import { FileMoved } from './faults.js'
+import { newKnex } from './load-knex.js'
 import { wireOf, type Wire } from './wire.js'
 import { WriterQueue, writerQueueOf } from './writer-queue.js'
 import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
 import { CALL_TIMEOUT_MS, SQLITE_BUSY_TIMEOUT_MS } from '../core/limits.js'
 
 const require = createRequire(import.meta.url)
-
-/** Loaded by the first store: a supervisor, `--help` and an app with other backends boot without it, twice as fast. */
-const knexFactory = (config: Knex.Config): Knex => (require('knex') as (config: Knex.Config) => Knex)(config)
 
 // Knex would print what goes wrong with a connection, in a driver's words and to stdout, besides throwing it.
 const SILENT = { warn () {}, error () {}, deprecate () {}, debug () {} }
@@ -153,7 +151,7 @@ function sameFile (file: string): () => void {
 const POSTGRES_OPTIONS = '-c enable_seqscan=off -c jit=off -c client_connection_check_interval=2s'
 
 function openPostgres (url: string, callTimeoutMs: number): Knex {
-  return knexFactory({
+  return newKnex({
     client: 'pg',
     connection: {
       connectionString: url,
@@ -178,7 +176,7 @@ function openSqlite (client: string, filename: string, callTimeoutMs: number): K
     'PRAGMA synchronous = FULL',
     'PRAGMA foreign_keys = ON'
   ]
-  return knexFactory({
+  return newKnex({
     client,
     connection: { filename },
     useNullAsDefault: true,

@@ -9,7 +9,7 @@ import type { Claim } from './ledger.js'
 import { Limited, type LimitedLook } from './limited.js'
 import type { Outage } from './outage.js'
 import type { Parking } from './parking.js'
-import { jittered } from './pause.js'
+import { jittered, TIMER_MAX_MS } from './pause.js'
 import { less, type Room } from './room.js'
 import type { Session } from './session.js'
 
@@ -41,7 +41,6 @@ export interface ClaimerSettings {
 }
 
 const CLAIMING = 'ready tasks could not be claimed'
-const TIMER_MAX_MS = 2 ** 31 - 1
 
 /**
  * Decides when to look for rows, and claims them. It looks when there is room and something suggests that there are

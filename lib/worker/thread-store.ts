@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import type { Knex } from 'knex'
 import { openStore } from '../store/index.js'
+import { newKnex } from '../store/load-knex.js'
 import type { StoreConfig } from '../store/config.js'
 import type { Store } from '../store/store.js'
 
@@ -36,8 +36,7 @@ export function openThreadStore ({ config, knex: settings }: ThreadStore): { sto
   if (settings === null) return { store: openStore(config), release: async () => {} }
   // Knex would print what is thrown anyway, in a driver's words and to stdout.
   const log = { warn () {}, error () {}, deprecate () {}, debug () {} }
-  const knex = createRequire(import.meta.url)('knex') as (config: Knex.Config) => Knex
-  const shared = knex({ ...settings, log, pool: { min: 0, max: 2 } } as Knex.Config)
+  const shared = newKnex({ ...settings, log, pool: { min: 0, max: 2 } } as Knex.Config)
   return { store: openStore({ ...config, knex: shared }), release: async () => { await shared.destroy() } }
 }
 
