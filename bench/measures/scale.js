@@ -1,4 +1,4 @@
-import { stored } from './stage.js'
+import { Stage, stored } from './stage.js'
 
 /**
  * Workers beside each other on one database, with tasks that wait for 10 ms: they share a backlog that keeps each of them
@@ -15,7 +15,7 @@ export const scale = {
   async run (stage, contestant, sizes, places) {
     const figures = {}
     for (const workers of [1, 2, 4, 8]) {
-      const rate = await shared(await stage.another(places), contestant, workers, sizes)
+      const rate = await shared(await Stage.open(places, contestant), contestant, workers, sizes)
       figures[`rate${workers}`] = rate
       figures[`ideal${workers}`] = rate / (workers * SLOTS * 1_000 / sizes.scaleMs)
     }

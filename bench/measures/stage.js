@@ -28,11 +28,6 @@ export class Stage {
     return await this.#start('processes/worker.js', { every: 0, tells: false, sampled: false, ...options }, this.#contestant.workerFlags)
   }
 
-  /** Another empty place for the same contestant; whoever asks closes it. */
-  async another (places) {
-    return await Stage.open(places, this.#contestant)
-  }
-
   async server () {
     return await this.#start('processes/server.js')
   }
