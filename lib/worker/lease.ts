@@ -86,8 +86,12 @@ export class Lease {
   async stop (): Promise<void> {
     this.#over = true
     if (this.#deadline !== null) clearTimeout(this.#deadline)
+    // The loop is seen to beat until the thread has ended: it watches it for as long as it lives.
+    await Promise.all([this.#stopThread(), this.#stopHere()])
     if (this.#beat !== null) clearInterval(this.#beat)
-    await this.#stopHere()
+  }
+
+  async #stopThread (): Promise<void> {
     const thread = this.#thread
     if (thread === null) return
     const gone = new Promise((resolve) => { thread.once('exit', resolve) })

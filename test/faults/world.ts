@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -91,7 +91,6 @@ export class World {
 
   note (what: string, fields: Record<string, unknown> = {}): void {
     writeSync(this.#file, `${JSON.stringify({ what, at: monotonic(), pid: process.pid, ...fields })}\n`)
-    fsyncSync(this.#file)
   }
 
   async entries (): Promise<Entry[]> {
@@ -184,6 +183,7 @@ export class World {
       if (code !== 0 && !ENDED_FROM_OUTSIDE.has(signal)) this.#problems.push(`the enqueuer ended with ${String(code ?? signal)}: ${place.process.stderr.slice(-5).join(' | ')}`)
     }
     const left = await this.site.waitUntilEmpty(timeoutMs)
+    if (left > 0) for (const { role, process, gone } of this.#places) this.#problems.push(`the ${role} ${gone ? 'is gone' : `is there as ${process.pid}`} and said last: ${process.stderr.slice(-8).join(' | ')}`)
     return { left, waitedMs: monotonic() - started }
   }
 

@@ -19,6 +19,13 @@ for (const how of ['exits', 'stops'] as const) {
   })
 }
 
+t.test('a process that gives up a lease while its renewals wait for a lock is not taken for one that stands still', { timeout: 60_000 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-keepers-'))
+  t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
+  const child = startProcess(t, fileURLToPath(new URL('fixtures/lost-lease.js', import.meta.url)), { args: [join(folder, 'tasks.sqlite3')] })
+  t.same(await child.exit(), { code: 7, signal: null }, child.lines.join('\n'))
+})
+
 t.test('a thread that has nothing open is not waited for, and opens nothing any more', async (t) => {
   const end = new ThreadEnd()
   t.equal(end.leave(), false)

@@ -14,7 +14,7 @@ note('boot', { ppid: process.ppid })
 async function attempt (context, key, body) {
   const { taskResult: { id }, attempt, signal } = context
   note('start', { id, key, attempt })
-  const beat = setInterval(() => { note('beat', { id, attempt }, { sync: false }) }, BEAT_MS)
+  const beat = setInterval(() => { note('beat', { id, attempt }) }, BEAT_MS)
   let how = 'returned'
   try {
     return await body()
@@ -70,6 +70,6 @@ export async function buildApp () {
   const app = Fastify({ logger: { level: 'info', stream: { write: listen } } })
   await app.register(fastifyTasks, { tasks: [fast, slow, block, flaky, doomed], taskLogLevel: 'debug' })
   app.tasks.addHook('onFinished', async ({ id, status, attempts }) => { note('finished', { id, status, attempts }) })
-  app.tasks.addHook('onRetried', async ({ id, attempts }) => { note('retried', { id, attempts }, { sync: false }) })
+  app.tasks.addHook('onRetried', async ({ id, attempts }) => { note('retried', { id, attempts }) })
   return app
 }

@@ -26,13 +26,13 @@ async function one () {
   const [name, milliseconds] = kind()
   const delay = random() < 0.15 ? Math.round(random() * 1_500) : null
   const keys = Array.from({ length: random() < 0.2 ? 5 : 1 }, () => `${process.pid}-${++count}`)
-  for (const key of keys) note('asked', { key, name, delay }, { sync: key === keys.at(-1) })
+  for (const key of keys) note('asked', { key, name, delay })
   try {
     const task = delay === null ? tasks[name] : tasks[name].using({ runAfter: delay })
     const results = keys.length === 1
       ? [await task.enqueue(keys[0], milliseconds)]
       : await task.enqueueMany(keys.map((key) => [key, milliseconds]))
-    for (const [index, { id }] of results.entries()) note('accepted', { key: keys[index], id }, { sync: index === results.length - 1 })
+    for (const [index, { id }] of results.entries()) note('accepted', { key: keys[index], id })
   } catch (error) {
     for (const key of keys) note('refused-enqueue', { key, code: String(error.code), message: error.message })
   }

@@ -13,11 +13,11 @@ export const QUEUE_LIMIT = 3
 
 async function attempt (context, fields, milliseconds) {
   const { taskResult: { id, lastAttemptedAt }, attempt, signal } = context
-  note('start', { id, attempt, claimed: lastAttemptedAt.getTime(), ...fields }, { sync: false })
+  note('start', { id, attempt, claimed: lastAttemptedAt.getTime(), ...fields })
   try {
     await sleep(milliseconds, undefined, { signal })
   } finally {
-    note('end', { id, attempt }, { sync: false })
+    note('end', { id, attempt })
   }
 }
 
