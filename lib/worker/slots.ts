@@ -73,6 +73,8 @@ export class Slots {
     const since = performance.now()
     for (const [place, row] of rows.entries()) this.#buffer.push({ row, claim, place, session, since })
     session.hold(rows.length)
+    // A claim that was under way when an attempt got stuck gives back what it brings: here it would have to wait.
+    if (this.#stuck > 0) this.#giveBack(this.#buffer.take((entry) => entry.claim === claim), false)
     if (this.#closed || session.lost) this.release()
     else this.pump()
   }

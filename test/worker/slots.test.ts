@@ -99,6 +99,17 @@ t.test('a buffered row that is cancelled is handed back and never starts; a runn
   t.same(aborted, ['a cancelled'], "another session's word does not count")
 })
 
+t.test('what a claim brings after an attempt has ignored its signal is handed back, and what was there before it is run', async (t) => {
+  const { slots, pace, started, released, add, free } = slotsOf(t, 2)
+  pace.add(1)
+  add(['a', 'b', 'c'], 3)
+  slots.stick()
+  add(['d', 'e'], 2)
+  t.same(released, ['d', 'e'])
+  free('b')
+  t.same(started, ['a', 'b', 'c'])
+})
+
 t.test('what is buffered and does not get its turn goes back', async (t) => {
   const { released, add, pace, slots } = slotsOf(t, 1)
   pace.add(1)
