@@ -1,7 +1,5 @@
-import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
-import { Ajv2019 } from 'ajv/dist/2019.js'
-import { Ajv2020 } from 'ajv/dist/2020.js'
-import formats from 'ajv-formats'
+import type { ErrorObject, ValidateFunction } from 'ajv'
+import { compilerFor } from './schema-compiler.js'
 import type { AnyTask } from './task.js'
 import { optionsOf } from './task.js'
 import { INVALID_ARGUMENT, INVALID_SCHEMA, INVALID_TASK } from './errors.js'
@@ -32,22 +30,7 @@ export function checkSchema (task: AnyTask): void {
   validatorOf(task)
 }
 
-const OPTIONS: Options = {
-  strict: false, // TypeBox and others add keywords of their own
-  // Of what is left, Ajv warns of a format that it does not know: one that is misspelt would check nothing.
-  logger: { log: () => {}, error: () => {}, warn: (message: string) => { throw new Error(message) } },
-  // Arguments are checked and never changed: what was enqueued is what runs.
-  coerceTypes: false,
-  useDefaults: false,
-  removeAdditional: false,
-  addUsedSchema: false, // two tasks may use schemas of one $id
-  allowUnionTypes: true
-}
-
 const compiled = new WeakMap<object, ValidateFunction>()
-let draft7: Ajv | undefined
-let draft2019: Ajv2019 | undefined
-let draft2020: Ajv2020 | undefined
 
 function validatorOf (task: AnyTask): ValidateFunction | null {
   const { schema } = optionsOf(task)
@@ -63,20 +46,6 @@ function validatorOf (task: AnyTask): ValidateFunction | null {
   if ('$async' in validate) throw new INVALID_TASK(task.name, 'its schema is asynchronous ($async), which is not supported.')
   compiled.set(schema, validate)
   return validate
-}
-
-/** Tuples are `items` up to draft 7, and `prefixItems` since 2020-12. */
-function compilerFor (schema: object): Ajv {
-  const { $schema } = schema as { $schema?: unknown }
-  const isNew = 'prefixItems' in schema || (typeof $schema === 'string' && $schema.includes('2020-12'))
-  if (isNew) return (draft2020 ??= withFormats(new Ajv2020(OPTIONS)))
-  if (typeof $schema === 'string' && $schema.includes('2019-09')) return (draft2019 ??= withFormats(new Ajv2019(OPTIONS)))
-  return (draft7 ??= withFormats(new Ajv(OPTIONS)))
-}
-
-function withFormats<Compiler extends Ajv> (ajv: Compiler): Compiler {
-  formats.default(ajv)
-  return ajv
 }
 
 function mismatch (task: AnyTask, args: readonly unknown[]): { path: string, rule: string } | null {

@@ -6,7 +6,7 @@ import { Backoff } from './backoff.js'
 import { databaseBackend } from './backend.js'
 import { guardProcess } from './exit-guard.js'
 import { settleEstates } from './heir.js'
-import { PIPE_FD, RECORD_FD, ROLE_VARIABLE, type ChildMessage, type ChildOrders, type ChildRole, type SupervisorMessage } from './messages.js'
+import { PIPE_FD, RECORD_FD, type ChildMessage, type ChildOrders, type ChildRole, type SupervisorMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { pause } from './pause.js'
 import { Rescuer } from './rescuer.js'
@@ -16,13 +16,6 @@ import { Worker, type EndReason } from './worker.js'
 
 /** Builds the app whose tasks are run; called in each worker process. */
 export type BuildApp = () => FastifyInstance | Promise<FastifyInstance>
-
-/** What this process was started for by a supervisor; null where it was not. Takes the mark away from its own children. */
-export function takeRole (): ChildRole | null {
-  const role = process.env[ROLE_VARIABLE]
-  delete process.env[ROLE_VARIABLE]
-  return role === undefined || process.send === undefined ? null : role as ChildRole
-}
 
 /** The life of a worker process: boot the app, run a worker, close the app, exit. Never returns. */
 export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options: CheckedWorkerOptions): Promise<never> {
@@ -150,7 +143,9 @@ class SupervisorLine {
     })
     // Whoever killed the supervisor meant the worker, and nobody would replace this process or pass a signal on: it ends
     // as it would have without a supervisor. Its tasks run again within the lease.
-    process.on('disconnect', () => { process.kill(process.pid, 'SIGKILL') })
+    const orphaned = (): void => { process.kill(process.pid, 'SIGKILL') }
+    process.on('disconnect', orphaned)
+    if (!process.connected) orphaned() // while this process was loading
     // A terminal sends its signals to all processes of the group, so the supervisor's message may be the second to say so.
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { this.#stop(++this.#signals) })
     void this.send({ type: 'hello' })

@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { hostOf } from '../core/host.js'
-import { INVALID_OPTION, WORKER_RUNNING } from '../core/errors.js'
-import { liveAsChild, takeRole, type BuildApp } from './child.js'
+import { INVALID_OPTION } from '../core/errors.js'
+import type { BuildApp } from './child.js'
+import { takeRole } from './child-role.js'
+import { EmbeddedWorker } from './embedded-worker.js'
 import { workerHelp } from './help.js'
 import { checkWorkerOptions, resolveWorkerOptions, workerOptionsFromEnv, workerOptionsFromFlags, type WorkerOptions } from './options.js'
 import { supervise } from './supervisor.js'
-import { Worker } from './worker.js'
 
 export type { WorkerOptions } from './options.js'
 export type { BuildApp } from './child.js'
@@ -53,18 +54,7 @@ export function createWorker (app: FastifyInstance, options: WorkerOptions = {})
   const host = hostOf(app)
   const checked = checkWorkerOptions(options)
   if (checked.processes > 1) throw new INVALID_OPTION('processes', 'one worker in code is one process; runWorker and the command line start several')
-  const worker = new Worker(host, checked)
-  host.onClose(async () => { await worker.stop() })
-  let running = false
-  return {
-    get id () { return worker.id },
-    run: async () => {
-      if (running) throw new WORKER_RUNNING()
-      running = true
-      await worker.run()
-    },
-    stop: async () => { await worker.stop() }
-  }
+  return new EmbeddedWorker(host, checked)
 }
 
 /**
@@ -95,7 +85,7 @@ export async function runWorker (buildApp: BuildApp, { argv = process.argv.slice
       return
     }
     const options = resolveWorkerOptions({ flags: flags.options, code, env: workerOptionsFromEnv(process.env) })
-    if (role !== null) await liveAsChild(role, buildApp, options)
+    if (role !== null) await (await import('./child.js')).liveAsChild(role, buildApp, options)
     else process.exitCode = await supervise(options)
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'FST_TASKS_INVALID_OPTION') throw error

@@ -25,6 +25,14 @@ t.test('a worker process that is killed before it is ready is started again', { 
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
+t.test('a worker process whose supervisor is killed while it loads ends as well', { buffered: true }, async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker([], {}, 'orphaned.js')
+  await process.line('loading')
+  process.signal('SIGKILL')
+  t.match(await process.exit({ timeout: 20_000 }), { signal: 'SIGKILL' }, 'and with it all that held its output open')
+})
+
 t.test('an app that listens to messages of the process that started it does not take those of the supervisor', { buffered: true }, async (t) => {
   const { worker, app } = await setting(t)
   const result = await app.tasks.enqueue('quick')
