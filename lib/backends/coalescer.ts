@@ -12,18 +12,28 @@ interface Entry {
   readonly reject: (error: unknown) => void
 }
 
+const SECOND_ROWS_MIN = 4 // and at least as many as are under way, or the batches would only become smaller
+
 /**
  * Enqueues that meet share a statement: while one INSERT is under way, those that come wait for the next one. An idle
- * database is asked at the end of the current tick, so that nothing is added to a lone enqueue. Each caller has its own
- * rows back once they are stored, and its own error.
+ * database is asked at the end of the current tick, so that nothing is added to a lone enqueue. Where several may write at
+ * once, a second statement leaves beside the first as soon as it has as many rows: callers that come in turns, as those
+ * of a busy server do, would else wait for two syncs of the log, their own and that of the others. Each caller has its
+ * own rows back once they are stored, and its own error.
  */
 export class Coalescer {
   readonly #insert: Insert
+  readonly #most: number
   #waiting: Entry[] = []
-  #busy = false
+  #waitingRows = 0
+  #statements = 0
+  #rows = 0
+  #gathering = false
 
-  constructor (insert: Insert) {
+  /** @param most - statements under way at once: 1 where the database has one writer, else 2 */
+  constructor (insert: Insert, most: 1 | 2) {
     this.#insert = insert
+    this.#most = most
   }
 
   async add (rows: readonly NewRow[]): Promise<InsertedRow[]> {
@@ -31,15 +41,35 @@ export class Coalescer {
       let bytes = 0
       for (const { args } of rows) bytes += args.length
       this.#waiting.push({ rows, bytes, resolve, reject })
-      if (this.#busy) return
-      this.#busy = true
-      queueMicrotask(() => { void this.#drain() })
+      this.#waitingRows += rows.length
+      if (this.#gathering || !this.#mayBegin()) return
+      this.#gathering = true
+      queueMicrotask(() => {
+        this.#gathering = false
+        this.#begin()
+      })
     })
   }
 
-  async #drain (): Promise<void> {
-    while (this.#waiting.length > 0) await this.#send(this.#next())
-    this.#busy = false
+  #mayBegin (): boolean {
+    if (this.#statements === 0) return true
+    return this.#statements < this.#most && this.#waitingRows >= Math.max(this.#rows, SECOND_ROWS_MIN)
+  }
+
+  #begin (): void {
+    while (this.#waiting.length > 0 && this.#mayBegin()) void this.#sendNext()
+  }
+
+  async #sendNext (): Promise<void> {
+    const entries = this.#next()
+    const rows = entries.reduce((sum, { rows }) => sum + rows.length, 0)
+    this.#waitingRows -= rows
+    this.#rows += rows
+    this.#statements += 1
+    await this.#send(entries)
+    this.#rows -= rows
+    this.#statements -= 1
+    this.#begin()
   }
 
   /** As many entries as one statement takes; a larger one goes alone. */

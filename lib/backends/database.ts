@@ -69,7 +69,7 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     this.queueLimits = claim
     this.store = openStore({ url, knex, schema, tablePrefix, migrate: this.defaults.migrate })
     this.#codec = new Codec(this.defaults.serializer, { maxBytes: this.defaults.maxResultBytes, maxDepth: this.defaults.maxDepth })
-    this.#coalescer = new Coalescer(async (rows) => await this.store.insert(rows))
+    this.#coalescer = new Coalescer(async (rows) => await this.store.insert(rows), this.store.single ? 1 : 2)
     this.#control = new DatabaseControl(this)
     this.#source = {
       ...super.source(),

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Ajv, Options } from 'ajv'
-import type * as formats from 'ajv-formats'
+import type formats from 'ajv-formats'
 
 /** The compiler for the draft that a schema is written in: tuples are `items` up to draft 7, and `prefixItems` since 2020-12. */
 export function compilerFor (schema: object): Ajv {

@@ -33,7 +33,7 @@ const tick = async (): Promise<void> => { await Promise.resolve() }
 
 t.test('a lone enqueue is sent within its tick', async (t) => {
   const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert)
+  const coalescer = new Coalescer(inserts.insert, 1)
   const stored = coalescer.add([row('a')])
   await tick()
   t.same(inserts.calls, [['a']])
@@ -43,7 +43,7 @@ t.test('a lone enqueue is sent within its tick', async (t) => {
 
 t.test('those that meet share a statement, and those that come meanwhile the next one', async (t) => {
   const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert)
+  const coalescer = new Coalescer(inserts.insert, 1)
   const early = [coalescer.add([row('a')]), coalescer.add([row('b'), row('c')])]
   await tick()
   const late = [coalescer.add([row('d')]), coalescer.add([row('e')])]
@@ -63,7 +63,7 @@ t.test('a bad row fails alone, and what belongs to it', async (t) => {
   const inserts = new Inserts()
   const full = new QUEUE_FULL('q', 1)
   inserts.refuse = (ids) => ids.includes('bad') ? full : undefined
-  const coalescer = new Coalescer(inserts.insert)
+  const coalescer = new Coalescer(inserts.insert, 1)
   const added = [coalescer.add([row('a')]), coalescer.add([row('with it'), row('bad')]), coalescer.add([row('b')])]
   const settled = Promise.allSettled(added)
   await tick()
@@ -76,7 +76,7 @@ t.test('a database that is away fails them together, without a call for each', a
   const inserts = new Inserts()
   const away = new STORE_UNAVAILABLE('store tasks', 'ECONNREFUSED')
   inserts.refuse = () => away
-  const coalescer = new Coalescer(inserts.insert)
+  const coalescer = new Coalescer(inserts.insert, 1)
   const settled = Promise.allSettled([coalescer.add([row('a')]), coalescer.add([row('b')])])
   await tick()
   await inserts.answer()
@@ -86,7 +86,7 @@ t.test('a database that is away fails them together, without a call for each', a
 
 t.test('a statement is bounded in rows and in bytes, and what belongs together is not split', async (t) => {
   const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert)
+  const coalescer = new Coalescer(inserts.insert, 1)
   const many = Array.from({ length: 1_200 }, (_, index) => row(`m${index}`))
   const big = 'x'.repeat(5 * 1024 * 1024)
   const added = [coalescer.add([row('a')]), coalescer.add(many), coalescer.add([row('b', big)]), coalescer.add([row('c', big)]), coalescer.add([row('d')])]
@@ -94,4 +94,27 @@ t.test('a statement is bounded in rows and in bytes, and what belongs together i
   for (let call = 0; call < 5; call++) await inserts.answer()
   await Promise.all(added)
   t.same(inserts.calls.map((ids) => ids.length > 5 ? ids.length : ids), [['a'], 1_200, ['b'], ['c', 'd']])
+})
+
+t.test('where two may write at once, a second statement leaves when it has as many rows as the first, and a third waits', async (t) => {
+  const inserts = new Inserts()
+  const coalescer = new Coalescer(inserts.insert, 2)
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k']
+  const added = names.slice(0, 5).map((name) => coalescer.add([row(name)]))
+  await tick()
+  for (const name of names.slice(5, 9)) added.push(coalescer.add([row(name)]))
+  await tick()
+  t.same(inserts.calls, [['a', 'b', 'c', 'd', 'e']], 'four would make two small ones of one')
+  added.push(coalescer.add([row('j')]))
+  await tick()
+  t.same(inserts.calls.slice(1), [['f', 'g', 'h', 'i', 'j']])
+  added.push(coalescer.add([row('k')]))
+  await tick()
+  t.equal(inserts.calls.length, 2)
+  await inserts.answer()
+  t.same(inserts.calls.slice(2), [], 'one alone is no reason for a second')
+  await inserts.answer()
+  t.same(inserts.calls.slice(2), [['k']])
+  await inserts.answer()
+  t.same((await Promise.all(added)).map(idsOf), names.map((name) => [name]))
 })
