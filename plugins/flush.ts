@@ -48,14 +48,8 @@ export async function flushForSure (core: TaskCore, items: readonly HeldEnqueue[
   const lost: Failure[] = []
   let groups = byBackend(items)
   for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, PAUSE_MAX_MS)) {
-    const failures = await Promise.all(groups.map(async (group): Promise<Failure | null> => {
-      try {
-        await store(core, group)
-        return null
-      } catch (error) {
-        return { group, error: error as Error }
-      }
-    }))
+    const [only] = groups
+    const failures = groups.length === 1 && only !== undefined ? [await attempt(core, only)] : await Promise.all(groups.map(async (group) => await attempt(core, group)))
     const late = performance.now() + pause > deadline
     groups = []
     for (const failure of failures) {
@@ -86,6 +80,7 @@ export function idsOf (items: readonly HeldEnqueue[]): string[] {
 }
 
 function byBackend (items: readonly HeldEnqueue[]): Array<readonly HeldEnqueue[]> {
+  if (items.length === 1) return [items]
   const groups = new Map<BaseTaskBackend<any>, HeldEnqueue[]>()
   for (const item of items) {
     const group = groups.get(item.backend)
@@ -93,6 +88,15 @@ function byBackend (items: readonly HeldEnqueue[]): Array<readonly HeldEnqueue[]
     else group.push(item)
   }
   return [...groups.values()]
+}
+
+async function attempt (core: TaskCore, group: readonly HeldEnqueue[]): Promise<Failure | null> {
+  try {
+    await store(core, group)
+    return null
+  } catch (error) {
+    return { group, error: error as Error }
+  }
 }
 
 async function store (core: TaskCore, group: readonly HeldEnqueue[]): Promise<TaskResult[]> {

@@ -26,8 +26,6 @@ import type { TaskCore } from './task-core.js'
 export class RequestCollection {
   readonly tasks: RequestTasks
   readonly scope: TransactionScope = { open: null }
-  /** Resolves when it has left or was dropped. */
-  readonly ended: Promise<void>
   readonly #collections: RequestCollections
   readonly #core: TaskCore
   readonly #request: FastifyRequest
@@ -43,7 +41,10 @@ export class RequestCollection {
   #flushing: Promise<void> | null = null
   #replying: Promise<void> | null = null
   #grace: NodeJS.Timeout | undefined
-  #end!: () => void
+  #over = false
+  /** Made when somebody asks for it: most requests leave with nobody waiting. */
+  #ended: Promise<void> | null = null
+  #end: () => void = () => {}
 
   constructor (collections: RequestCollections, core: TaskCore, request: FastifyRequest, config: RouteTasksConfig) {
     this.#collections = collections
@@ -51,7 +52,12 @@ export class RequestCollection {
     this.#request = request
     this.#config = config
     this.tasks = new RequestTasks(this)
-    this.ended = new Promise((resolve) => { this.#end = resolve })
+  }
+
+  /** Resolves when it has left or was dropped. */
+  get ended (): Promise<void> {
+    this.#ended ??= this.#over ? Promise.resolve() : new Promise((resolve) => { this.#end = resolve })
+    return this.#ended
   }
 
   /** True where app.close() has to wait for it. */
@@ -122,7 +128,7 @@ export class RequestCollection {
     if (this.#state !== 'open') return undefined
     this.#replied = true
     // A stream may go on for hours: flushed() does not wait for it.
-    if (typeof (payload as { pipe?: unknown } | null)?.pipe !== 'function') this.#collections.track(this.ended)
+    if (typeof (payload as { pipe?: unknown } | null)?.pipe !== 'function') this.#collections.expect(this)
     if (this.#flushing !== null) return this.#flushing
     if (this.#opening !== null || this.#config.flushOn === 'onSend') {
       this.#replying = this.#leaveBeforeReply().finally(() => { this.#replying = null })
@@ -139,13 +145,15 @@ export class RequestCollection {
 
   /** The response has finished, or will not: leave or be dropped. Never rejects. */
   async leave (): Promise<void> {
-    await this.#replying?.catch(() => {}) // the reply has its error
+    // Awaits nothing that is not there: each request that enqueues comes through here.
+    if (this.#replying !== null) await this.#replying.catch(() => {}) // the reply has its error
     if (this.#state !== 'open') return
     this.#state = 'leaving'
-    this.#collections.track(this.ended)
+    this.#collections.expect(this)
     try {
-      const drop = await this.#isDropped()
-      await this.#rollback()
+      const dropped = this.#isDropped()
+      const drop = typeof dropped === 'boolean' ? dropped : await dropped
+      if (this.#opening !== null) await this.#rollback()
       if (drop) {
         this.#drop(this.#take())
         this.#state = 'dropped'
@@ -153,7 +161,7 @@ export class RequestCollection {
       }
       const items = this.#take()
       this.#state = 'left'
-      if (items.length > 0) await this.#collections.track(flushForSure(this.#core, items, this.#request.log))
+      if (items.length > 0) await flushForSure(this.#core, items, this.#request.log)
     } finally {
       this.#settle(this.#state === 'dropped' ? 'dropped' : 'left')
     }
@@ -163,8 +171,9 @@ export class RequestCollection {
     await this.#commit()
     const items = this.#take()
     this.#state = 'left'
+    this.#collections.expect(this)
     try {
-      const lost = await this.#collections.track(flushForSure(this.#core, items, this.#request.log))
+      const lost = await flushForSure(this.#core, items, this.#request.log)
       if (lost !== null) throw flushFailed(items.length, lost)
     } finally {
       this.#settle('left')
@@ -188,19 +197,23 @@ export class RequestCollection {
       if (items.length > 0) await flushNow(this.#core, items, this.#request.log)
       this.#settle('left')
     } catch (error) {
-      if (this.#gone) await this.#collections.track(flushForSure(this.#core, items, this.#request.log))
+      if (this.#gone) await flushForSure(this.#core, items, this.#request.log)
       else for (const { held } of items) held.drop()
       this.#settle(this.#gone ? 'left' : 'dropped')
       throw error
     }
   }
 
-  async #isDropped (): Promise<boolean> {
+  #isDropped (): boolean | Promise<boolean> {
     const failed = this.#rejected || this.#collections.hasThrown(this.#request) || (this.#reply !== null && this.#reply.statusCode >= 500)
     const { discardOn } = this.#core.settings
     if (discardOn === undefined || this.#reply === null) return failed
+    return this.#askWhether(discardOn, this.#reply, failed)
+  }
+
+  async #askWhether (discardOn: NonNullable<TaskCore['settings']['discardOn']>, reply: FastifyReply, failed: boolean): Promise<boolean> {
     try {
-      return Boolean(await discardOn(this.#request, this.#reply))
+      return Boolean(await discardOn(this.#request, reply))
     } catch (error) {
       this.#request.log.error(briefFailure(error), 'discardOn failed; the default rule holds')
       return failed
@@ -236,10 +249,10 @@ export class RequestCollection {
     return null
   }
 
-  #take (which: (item: HeldEnqueue) => boolean = () => true): HeldEnqueue[] {
-    const taken = this.#items.filter(which)
-    this.#items = this.#items.filter((item) => !which(item))
-    return taken
+  #take (which?: (item: HeldEnqueue) => boolean): HeldEnqueue[] {
+    const all = this.#items
+    this.#items = which === undefined ? [] : all.filter((item) => !which(item))
+    return which === undefined ? all : all.filter(which)
   }
 
   #withdraw (item: HeldEnqueue): boolean {
@@ -256,7 +269,7 @@ export class RequestCollection {
   #clientGone (): void {
     if (this.#state !== 'open' || this.#finished || this.#gone) return
     this.#gone = true
-    this.#collections.track(this.ended)
+    this.#collections.expect(this)
     if (this.#replied) void this.leave()
     else this.#awaitHandler(this.#collections.handlingOf(this.#request))
   }
@@ -286,6 +299,7 @@ export class RequestCollection {
     clearTimeout(this.#grace)
     this.#state = state
     this.#collections.forget(this)
+    this.#over = true
     this.#end()
   }
 }

@@ -25,7 +25,9 @@ interface Slots {
 export class RequestCollections {
   readonly #core: TaskCore
   readonly #open = new Set<RequestCollection>()
-  readonly #leaving = new Set<Promise<unknown>>()
+  /** Those that flushed() waits for, and what was enqueued after its collection had left. */
+  readonly #leaving = new Set<RequestCollection>()
+  readonly #late = new Set<Promise<unknown>>()
   readonly #configs = new WeakMap<object, RouteTasksConfig>()
 
   constructor (core: TaskCore) {
@@ -85,19 +87,24 @@ export class RequestCollections {
     return (request as unknown as Slots)[kThrew] === true
   }
 
+  /** It is about to leave: flushed() waits until it has. */
+  expect (collection: RequestCollection): void {
+    this.#leaving.add(collection)
+  }
+
   forget (collection: RequestCollection): void {
     this.#open.delete(collection)
+    this.#leaving.delete(collection)
   }
 
   /** flushed() and app.close() wait for it. */
-  track<T> (work: Promise<T>): Promise<T> {
-    const settled = work.then(() => {}, () => {}).finally(() => { this.#leaving.delete(settled) })
-    this.#leaving.add(settled)
-    return work
+  track (work: Promise<unknown>): void {
+    const settled = work.then(() => {}, () => {}).finally(() => { this.#late.delete(settled) })
+    this.#late.add(settled)
   }
 
   async flushed (): Promise<void> {
-    while (this.#leaving.size > 0) await Promise.all(this.#leaving)
+    while (this.#leaving.size + this.#late.size > 0) await Promise.all([...this.#late, ...[...this.#leaving].map(async ({ ended }) => { await ended })])
   }
 
   /** The app is closing, and the server has ended its requests: what is left has a handler whose client is gone, or none. */
