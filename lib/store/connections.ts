@@ -8,6 +8,7 @@ import { sqlite } from './dialects/sqlite.js'
 import type { Dialect } from './dialects/dialect.js'
 import { FileMoved } from './faults.js'
 import { newKnex } from './load-knex.js'
+import { keepPrepared, type Sqlite3Database } from './prepared.js'
 import { wireOf, type Wire } from './wire.js'
 import { WriterQueue, writerQueueOf } from './writer-queue.js'
 import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
@@ -185,6 +186,7 @@ function openSqlite (client: string, filename: string, callTimeoutMs: number): K
       max: 1,
       idleTimeoutMillis: 2 ** 31 - 1,
       afterCreate: (connection: unknown, done: (error: unknown, connection: unknown) => void) => {
+        if (client === 'sqlite3') keepPrepared(connection as Sqlite3Database)
         applyPragmas(connection, pragmas).then(() => { done(null, connection) }, (error) => { done(error, connection) })
       }
     },

@@ -1,3 +1,5 @@
+import { sendPrepared, type Sqlite3Database } from './prepared.js'
+
 /**
  * Sends statements on a connection of our own, straight through its driver: Knex keeps the pool, and need not take part
  * in every statement. (To make a query of a text takes Knex about as long as the database takes to answer it.)
@@ -46,25 +48,38 @@ function numbered (sql: string): string {
   return text
 }
 
-interface Sqlite3Database { all (sql: string, bindings: readonly unknown[], done: (error: Error | null, rows: unknown) => void): void }
-
 // IMMEDIATE: a transaction that reads first and writes later could be refused (SQLITE_BUSY_SNAPSHOT), however long it waits.
 const SQLITE3: Wire = Object.freeze({
   begin: 'BEGIN IMMEDIATE',
   async send (connection: unknown, sql: string, bindings: readonly unknown[]) {
     return await new Promise((resolve, reject) => {
-      (connection as Sqlite3Database).all(sql, bindings, (error, rows) => { if (error === null) resolve(rows); else reject(error) })
+      sendPrepared(connection as Sqlite3Database, sql, bindings, (error, rows) => { if (error === null) resolve(rows); else reject(error) })
     })
   }
 })
 
-interface BetterSqlite3Database { prepare (sql: string): { reader: boolean, all (bindings: unknown[]): unknown, run (bindings: unknown[]): unknown } }
+interface BetterSqlite3Statement { reader: boolean, all (bindings: unknown[]): unknown, run (bindings: unknown[]): unknown }
+interface BetterSqlite3Database { prepare (sql: string): BetterSqlite3Statement }
 
 const BETTER_SQLITE3: Wire = Object.freeze({
   begin: 'BEGIN IMMEDIATE',
   async send (connection: unknown, sql: string, bindings: readonly unknown[]) {
-    const statement = (connection as BetterSqlite3Database).prepare(sql)
+    const statement = compiled(connection as BetterSqlite3Database, sql)
     const bound = bindings.map((value) => typeof value === 'boolean' ? Number(value) : value)
     return statement.reader ? statement.all(bound) : statement.run(bound)
   }
 })
+
+const statements = new WeakMap<BetterSqlite3Database, Map<string, BetterSqlite3Statement>>()
+
+/** Once a connection: it takes about as long as to run a small one. */
+function compiled (connection: BetterSqlite3Database, sql: string): BetterSqlite3Statement {
+  let known = statements.get(connection)
+  if (known === undefined) statements.set(connection, known = new Map())
+  let statement = known.get(sql)
+  if (statement === undefined) {
+    statement = connection.prepare(sql)
+    if (known.size < TEXTS_MAX) known.set(sql, statement)
+  }
+  return statement
+}
