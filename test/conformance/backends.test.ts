@@ -21,7 +21,7 @@ for (const { name, open } of databases) {
     name: `database on ${name}`,
     test: t,
     async create () {
-      const { url, close } = await open()
+      const { url, close } = await open({ keepTables: true })
       return { definition: { backend: 'database', url }, close }
     }
   })

@@ -68,7 +68,7 @@ for (const [what, about, verbs, only] of BROKEN_STORES) {
     testStore({
       test: (name, body) => { tests.set(name, body) },
       async open () {
-        const { url, close } = await database.open()
+        const { url, close } = await database.open({ keepTables: true })
         const stores: Store[] = []
         const connect = async (): Promise<Store> => {
           const store = openStore({ url })

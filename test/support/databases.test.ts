@@ -1,6 +1,9 @@
 import t from 'tap'
 import knexFactory, { type Knex } from 'knex'
+import { newRow } from '#lib/conformance/store/bench.js'
+import { openStore } from '#lib/store/index.js'
 import { databases } from './databases.ts'
+import { emptyTables } from './postgres-databases.ts'
 
 for (const { name, open } of databases) {
   t.test(`a ${name} database for a test is empty, is its own, and nothing of it is met by the next`, async (t) => {
@@ -21,6 +24,25 @@ for (const { name, open } of databases) {
     await knex.destroy()
     await two.close()
     await three.close()
+  })
+}
+
+for (const { name, open } of databases) {
+  t.test(`a ${name} database that keeps its tables has no row of an earlier test in them`, async (t) => {
+    for (let count = 0; count < 3; count++) {
+      const { url, close } = await open({ keepTables: true })
+      const store = openStore({ url, listen: false })
+      await store.open()
+      t.match(await store.list({ backend: 'default', limit: 10 }), { rows: { length: 0 } })
+      await store.insert([newRow()])
+      if (name === 'postgres') {
+        await emptyTables(url)
+        t.match(await store.list({ backend: 'default', limit: 10 }), { rows: { length: 0 } }, 'and the store goes on')
+        await store.insert([newRow()])
+      }
+      await store.close()
+      await close()
+    }
   })
 }
 

@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { randomBytes } from 'node:crypto'
-import pg from 'pg'
-import { serverUrl } from './postgres.ts'
+import { openStore } from '#lib/store/index.js'
+import { postgres } from './postgres-databases.ts'
 
 /** A database of its own for one test: empty when it is opened, nobody's when it is closed. */
 export interface TestDatabase {
@@ -11,75 +11,40 @@ export interface TestDatabase {
   close (): Promise<void>
 }
 
+export interface OpenOptions {
+  /** A store's tables may be there, empty ones: making them would take the most of a short test. */
+  readonly keepTables?: boolean
+}
+
 export interface TestDatabases {
   readonly name: 'sqlite' | 'postgres'
-  open (): Promise<TestDatabase>
+  open (options?: OpenOptions): Promise<TestDatabase>
 }
 
 const sqlite: TestDatabases = {
   name: 'sqlite',
-  async open () {
+  async open ({ keepTables = false } = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-sqlite-'))
+    const file = join(folder, 'tasks.sqlite3')
+    if (keepTables) await copyFile(await (withTables ??= fileWithTables()), file)
     return {
-      url: `sqlite:${join(folder, 'tasks.sqlite3')}`,
+      url: `sqlite:${file}`,
       close: async () => { await rm(folder, { recursive: true, force: true }) }
     }
   }
 }
 
-// Creating a database takes PostgreSQL a quarter of a second; emptying one takes a few milliseconds. So a test file uses
-// those again that its earlier tests have closed.
-const empty: string[] = []
-let leaving = false
+let withTables: Promise<string> | undefined
 
-const postgres: TestDatabases = {
-  name: 'postgres',
-  async open () {
-    const server = await serverUrl()
-    const name = empty.pop() ?? await createDatabase(server)
-    const url = new URL(server)
-    url.pathname = `/${name}`
-    return {
-      url: url.href,
-      close: async () => {
-        await wipe(url.href, name)
-        empty.push(name)
-      }
-    }
-  }
-}
-
-async function createDatabase (server: string): Promise<string> {
-  const name = `fastify_tasks_${randomBytes(8).toString('hex')}`
-  await administer(server, `CREATE DATABASE ${name}`)
-  if (!leaving) {
-    leaving = true
-    process.once('beforeExit', () => { void Promise.all(empty.splice(0).map(async (name) => { await administer(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) })) })
-  }
-  return name
-}
-
-/** Leave nothing of a test behind: neither its connections, which it may have lost on purpose, nor its tables and settings. */
-async function wipe (url: string, name: string): Promise<void> {
-  await administer(url, `
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
-    ALTER DATABASE ${name} RESET ALL;
-    DO $$ DECLARE name text; BEGIN
-      FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-        EXECUTE format('DROP SCHEMA %I CASCADE', name);
-      END LOOP;
-      CREATE SCHEMA public;
-    END $$`)
-}
-
-async function administer (url: string, statements: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query(statements)
-  } finally {
-    await client.end()
-  }
+/** A database file that a store has been opened on, for the rest of this process. */
+async function fileWithTables (): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-sqlite-'))
+  process.once('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+  const file = join(folder, 'tasks.sqlite3')
+  const store = openStore({ url: `sqlite:${file}` })
+  await store.open()
+  await store.close()
+  return file
 }
 
 const only = process.env['TASKS_TEST_ONLY']

@@ -1,8 +1,10 @@
 import { execFile, type ChildProcess } from 'node:child_process'
-import { readdir } from 'node:fs/promises'
-import { relative, resolve } from 'node:path'
+import { rmSync } from 'node:fs'
+import { chmod, mkdtemp, readdir } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { buildTests } from '../../scripts/build-tests.js'
+import { fastFolder } from './memory.ts'
 import { serverUrl } from './postgres.ts'
 
 // node --import=tsx test/support/suite.ts [--checks] [file …]: all test files or these, each in a process of its own, on
@@ -37,7 +39,7 @@ process.on('exit', () => { for (const { proc } of started) proc?.kill() })
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => { process.exit(1) })
 
 // t.spawn() says in NODE_OPTIONS that a loader is to watch each process and thread, for coverage: it is taken out again.
-const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) }
+const env = { ...process.env, TMPDIR: await temporaryFolder(), TAP_TIMEOUT: String(TIMEOUT_S) }
 for (const [index, name] of files.entries()) {
   const flags = name.startsWith(LOADED) ? ['--enable-source-maps', '--import=tsx'] : ['--enable-source-maps']
   void t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
@@ -53,6 +55,14 @@ async function all (): Promise<string[]> {
   const names = await readdir(resolve(root, 'test'), { recursive: true })
   const files = names.filter((name) => name.endsWith('.test.ts') && !name.startsWith('browser')).map((name) => `test/${name}`).sort()
   return [...LONG, ...files.filter((file) => !LONG.includes(file))]
+}
+
+/** For what tests write, in memory where there is some: theirs are databases and servers of a moment. Gone with this process. */
+async function temporaryFolder (): Promise<string> {
+  const folder = await mkdtemp(join(await fastFolder(), 'fastify-tasks-run-'))
+  await chmod(folder, 0o755) // for a server of another user
+  process.on('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+  return folder
 }
 
 async function run (program: string, args: readonly string[]): Promise<{ code: number, output: string }> {
