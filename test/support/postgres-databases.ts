@@ -10,7 +10,10 @@ const withTables: string[] = []
 let leaving = false
 
 // Of each database that was closed before, the session that emptied it: another one costs as much as the emptying.
-const sessions = new Map<string, pg.Client>()
+const sessions = new Map<string, Session>()
+
+/** Its types leave these two out. */
+type Session = pg.Client & { ref (): void, unref (): void }
 
 export const postgres: TestDatabases = {
   name: 'postgres',
@@ -86,8 +89,8 @@ async function administer (url: string, statements: string): Promise<void> {
   }
 }
 
-async function connect (url: string): Promise<pg.Client> {
-  const session = new pg.Client({ connectionString: url })
+async function connect (url: string): Promise<Session> {
+  const session = new pg.Client({ connectionString: url }) as Session
   session.on('error', () => { sessions.delete(url) })
   await session.connect()
   sessions.set(url, session)
