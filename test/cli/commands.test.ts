@@ -14,7 +14,7 @@ interface Run { code: number | null, stdout: string, stderr: string }
 interface Bench {
   readonly url: string
   readonly store: KnexStore
-  /** By the installed program, in a process of its own. */
+  /** By the installed program, in a process of its own: where the process is the subject, since each takes most of a second. */
   cli (...args: string[]): Promise<Run>
   /** The same in this process. */
   call (...args: string[]): Promise<Run>
@@ -23,7 +23,7 @@ interface Bench {
 }
 
 async function bench (t: Test, { open }: TestDatabases, { migrated = true } = {}): Promise<Bench> {
-  const { url, close } = await open()
+  const { url, close } = await open({ keepTables: migrated })
   const store = openStore({ url, listen: false })
   if (migrated) await store.open()
   t.teardown(async () => { await store.close(); await close() })
@@ -121,7 +121,7 @@ for (const database of databases) {
     })
 
     t.test('list filters by status, queue, task and tag, and goes through pages', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, call, data } = await bench(t, database)
       const rows = [row({ queue: 'mail', tags: ['note:1'] }), row({ task: 'math.sub' }), row(), row({ backend: 'reports' })]
       await store.insert(rows)
       const failed = await run(store, {}, 'FAILED')
@@ -140,13 +140,13 @@ for (const database of databases) {
       const rest = await data('list', '--limit', '3', '--after', page.next)
       t.strictSame(rest.results.map(({ id }: { id: string }) => id), [rows[0]!.id])
       t.equal(rest.next, null)
-      const { stdout } = await cli('list')
+      const { stdout } = await call('list')
       t.match(stdout, /^ID +TASK +STATUS/)
       t.match(stdout, new RegExp(`${failed} +math\\.add +FAILED`))
     })
 
     t.test('show prints arguments, return value and errors, and obeys no escape sequence in them', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, call, data } = await bench(t, database)
       const done = await run(store, { args: '[{"a":1}]' }, 'SUCCESSFUL')
       const failed = await run(store, {}, 'FAILED')
       const found = await data('show', done)
@@ -155,7 +155,7 @@ for (const database of databases) {
       const broken = await data('show', failed)
       t.match(broken.errors, [{ exceptionClass: 'TypeError', code: 'E_BROKEN', attempt: 1 }])
       t.notOk('returnValue' in broken, 'no return value where there is none')
-      const { stdout } = await cli('show', failed)
+      const { stdout } = await call('show', failed)
       t.match(stdout, /TypeError \(E_BROKEN\): it broke \\u001b\[31mred/)
       t.notMatch(stdout, '\u001b')
     })
@@ -176,7 +176,7 @@ for (const database of databases) {
     })
 
     t.test('cancel ends a READY result, tells the worker of a RUNNING one, and refuses one that has ended', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, cli, call, data } = await bench(t, database)
       const ready = row()
       await store.insert([ready])
       t.strictSame(await data('cancel', ready.id), { id: ready.id, status: 'CANCELLED', signalled: false })
@@ -184,8 +184,8 @@ for (const database of databases) {
       const running = await run(store, {}, null)
       t.strictSame(await data('cancel', running), { id: running, status: 'RUNNING', signalled: true })
       const done = await run(store, {}, 'SUCCESSFUL')
-      for (const id of [ready.id, done]) {
-        const { code, stderr } = await cli('cancel', id)
+      for (const [by, id] of [[call, ready.id], [cli, done]] as const) {
+        const { code, stderr } = await by('cancel', id)
         t.equal(code, 1)
         t.match(stderr, /has ended/)
       }
@@ -193,13 +193,13 @@ for (const database of databases) {
     })
 
     t.test('retry puts FAILED and CANCELLED results back, and refuses others', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, call, data } = await bench(t, database)
       const failed = await run(store, {}, 'FAILED')
       t.strictSame(await data('retry', failed), { id: failed, status: 'READY' })
       t.equal((await store.get(failed))?.status, 'READY')
       const done = await run(store, {}, 'SUCCESSFUL')
       for (const id of [failed, done]) {
-        const { code, stderr } = await cli('retry', id)
+        const { code, stderr } = await call('retry', id)
         t.equal(code, 1)
         t.match(stderr, /Nothing was changed/)
       }
@@ -207,31 +207,31 @@ for (const database of databases) {
     })
 
     t.test('pause and resume are seen by stats', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, call, data } = await bench(t, database)
       await store.insert([row({ queue: 'mail' }), row({ queue: 'mail', delay: 60_000 })])
       t.strictSame(await data('pause', 'mail'), { queue: 'mail', paused: true })
       const paused = await data('stats')
       t.match(paused.queues.mail, { ready: 1, deferred: 1, running: 0, failed: 0, paused: true })
       t.type(paused.queues.mail.oldestReadyMs, 'number')
-      t.match((await cli('stats')).stdout, /mail .*paused/)
+      t.match((await call('stats')).stdout, /mail .*paused/)
       t.strictSame(await data('resume', 'mail'), { queue: 'mail', paused: false })
       t.equal((await data('stats')).queues.mail.paused, false)
     })
 
     t.test('prune deletes what is old enough by the flags, and a dry run only counts', async (t) => {
-      const { store, cli, data } = await bench(t, database)
+      const { store, call, data } = await bench(t, database)
       const done = await run(store, {}, 'SUCCESSFUL')
       const failed = await run(store, {}, 'FAILED')
       const ready = row()
       await store.insert([ready])
-      t.match((await cli('prune')).stdout, /Deleted 0 task results/, 'nothing is old enough by default')
+      t.match((await call('prune')).stdout, /Deleted 0 task results/, 'nothing is old enough by default')
       t.strictSame(await data('prune', '--min-age', '0', '--dry-run'), { deleted: 0, wouldDelete: 1, dryRun: true })
-      t.match((await cli('prune', '--min-age', '0', '--queue-name', 'other')).stdout, /Deleted 0 task results/)
+      t.match((await call('prune', '--min-age', '0', '--queue-name', 'other')).stdout, /Deleted 0 task results/)
       t.ok(await store.get(done))
       t.strictSame(await data('prune', '--min-age', '0s'), { deleted: 1, dryRun: false })
       t.equal(await store.get(done), null)
       t.ok(await store.get(failed), 'a failed one has an age of its own')
-      t.match((await cli('prune', '--failed-min-age', '0')).stdout, /Deleted 1 task result\./)
+      t.match((await call('prune', '--failed-min-age', '0')).stdout, /Deleted 1 task result\./)
       t.equal(await store.get(failed), null)
       t.ok(await store.get(ready.id), 'what has not ended stays')
     })

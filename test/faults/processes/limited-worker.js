@@ -1,4 +1,3 @@
 import { runWorker } from 'fastify-tasks/worker'
-import { buildApp } from './limited.js'
 
-await runWorker(buildApp)
+await runWorker(async () => await (await import('./limited.js')).buildApp())

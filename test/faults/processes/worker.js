@@ -1,4 +1,3 @@
 import { runWorker } from 'fastify-tasks/worker'
-import { buildApp } from './app.js'
 
-await runWorker(buildApp)
+await runWorker(async () => await (await import('./app.js')).buildApp())
