@@ -10,7 +10,7 @@ import { MailServer } from '../../example-app/demo/mail-server.js'
 import { subscribers, writeSubscribers } from './support/site.ts'
 
 const worker = fileURLToPath(new URL('../../example-app/worker.js', import.meta.url))
-const MAILS = 300
+const MAILS = 200
 
 for (const database of databases) {
   t.test(`a worker killed in the middle of the mail run and started again: every mail task ends, once (${database.name})`, { timeout: 240_000 }, async (t) => {
