@@ -14,9 +14,10 @@ const root = resolve(import.meta.dirname, '..')
 
 /**
  * @param {readonly string[]} files the tests, from the root of the package
+ * @param {{ together?: boolean }} [options] `together`: to be run by test/support/together.js
  * @returns {Promise<string[]>} what they have become, in their order
  */
-export async function buildTests (files) {
+export async function buildTests (files, { together = false } = {}) {
   await mkdir(join(root, '.tests'), { recursive: true })
   const outdir = await mkdtemp(join(root, '.tests/run-')) // runs beside each other have one each
   process.on('exit', () => { rmSync(outdir, { recursive: true, force: true }) })
@@ -31,7 +32,7 @@ export async function buildTests (files) {
     target: 'node20',
     sourcemap: 'linked',
     logLevel: 'warning',
-    plugins: [{ name: 'sources', setup: keepPlaces }]
+    plugins: [...together ? [{ name: 'together', setup: shareProcess }] : [], { name: 'sources', setup: keepPlaces }]
   })
   return files.map((file) => join(outdir, file.replace(/\.ts$/, '.js')))
 }
@@ -51,4 +52,13 @@ function keepPlaces (build) {
       .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
     return { contents, loader: 'ts' }
   })
+}
+
+/**
+ * What a file gets for tap is not the root of its process, but the test that stands for the file.
+ * @param {import('esbuild').PluginBuild} build
+ */
+function shareProcess (build) {
+  build.onResolve({ filter: /^tap$/ }, () => ({ path: 'tap', namespace: 'together' }))
+  build.onLoad({ filter: /./, namespace: 'together' }, () => ({ contents: 'export default globalThis.testOfThisFile' }))
 }

@@ -1,14 +1,14 @@
 import { execFile, type ChildProcess } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import { chmod, mkdtemp, readdir } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { buildTests } from '../../scripts/build-tests.js'
 import { fastFolder } from './memory.ts'
 import { serverUrl } from './postgres.ts'
 
-// node --import=tsx test/support/suite.ts [--checks] [file …]: all test files or these, each in a process of its own, on
-// one PostgreSQL; with --checks the linter and the type checks beside them. `tap run` would put loaders of its own into
+// node --import=tsx test/support/suite.ts [--checks] [file …]: these test files, each in a process of its own, or all, the
+// short ones of a folder in one, on one PostgreSQL; with --checks the linter and the type checks beside them. `tap run` would put loaders of its own into
 // every process and every thread that a test starts, which took more than half of the time.
 
 const TIMEOUT_S = 900 // for a file that hangs; nothing is measured by it
@@ -19,16 +19,22 @@ const LOADED = 'test/loader/' // with tsx, as they are about processes that have
 
 // Begun first, so that none of them runs alone at the end.
 const LONG = [
-  'conformance/stores', 'faults/postgres-smoke', 'example/demo', 'package/consumer', 'process/crashes', 'process/stopping',
-  'conformance/backends', 'example/kill', 'worker/isolation', 'process/boot', 'faults/every-call', 'process/supervisor'
+  'conformance/stores', 'faults/postgres-smoke', 'faults/sqlite-smoke', 'process/stopping', 'conformance/backends', 'example/demo',
+  'process/crashes', 'package/consumer', 'worker/transaction', 'worker/lease', 'worker/limits', 'worker/running', 'worker/isolation',
+  'faults/model', 'example/kill', 'process/boot', 'faults/every-call', 'process/supervisor'
 ].map((name) => `test/${name}.test.ts`)
+
+// Folders of which the other files share a process in a run of all tests: most of them take no longer than to start one.
+const TOGETHER = ['worker', 'plugin', 'faults', 'store', 'backends', 'conformance', 'structure', 'core', 'run']
 
 const root = resolve(import.meta.dirname, '../..')
 const args = process.argv.slice(2)
 const given = args.filter((arg) => arg !== '--checks').map((file) => relative(root, resolve(file)))
 const files = given.length > 0 ? given : await all()
 if (process.env['TASKS_TEST_ONLY'] !== 'sqlite') process.env['TASKS_TEST_DATABASE_URL'] = await serverUrl()
-const built = await buildTests(files)
+const shared = TOGETHER.map((folder) => given.length > 0 ? [] : files.filter((file) => file.startsWith(`test/${folder}/`) && !LONG.includes(file)))
+const alone = files.filter((file) => !shared.flat().includes(file))
+const built = await buildTests(alone)
 
 t.jobs = Number(process.env['TASKS_TEST_JOBS'] ?? JOBS)
 t.setTimeout(0)
@@ -40,9 +46,17 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(sign
 
 // t.spawn() says in NODE_OPTIONS that a loader is to watch each process and thread, for coverage: it is taken out again.
 const env = { ...process.env, TMPDIR: await temporaryFolder(), TAP_TIMEOUT: String(TIMEOUT_S) }
-for (const [index, name] of files.entries()) {
-  const flags = name.startsWith(LOADED) ? ['--enable-source-maps', '--import=tsx'] : ['--enable-source-maps']
-  void t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...flags, built[index] as string], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
+const start = (name: string, args: readonly string[]): void => {
+  void t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', ...args], { name, buffered: true, timeout: TIMEOUT_S * 1_000, env })
+}
+const startAlone = (index: number): void => {
+  const name = alone[index] as string
+  start(name, [...name.startsWith(LOADED) ? ['--import=tsx'] : [], built[index] as string])
+}
+const long = alone.filter((file) => LONG.includes(file)).length // `files` begin with them
+for (let index = 0; index < long; index++) startAlone(index)
+for (const files of shared.filter(({ length }) => length > 0)) {
+  start(dirname(files[0] as string), [resolve(import.meta.dirname, 'together.js'), ...await buildTests(files, { together: true })])
 }
 for (const check of args.includes('--checks') ? CHECKS : []) {
   void t.test(`npm run ${check}`, { buffered: true, timeout: TIMEOUT_S * 1_000 }, async (t) => {
@@ -50,6 +64,7 @@ for (const check of args.includes('--checks') ? CHECKS : []) {
     t.equal(code, 0, output)
   })
 }
+for (let index = long; index < alone.length; index++) startAlone(index)
 
 async function all (): Promise<string[]> {
   const names = await readdir(resolve(root, 'test'), { recursive: true })
@@ -59,10 +74,23 @@ async function all (): Promise<string[]> {
 
 /** For what tests write, in memory where there is some: theirs are databases and servers of a moment. Gone with this process. */
 async function temporaryFolder (): Promise<string> {
-  const folder = await mkdtemp(join(await fastFolder(), 'fastify-tasks-run-'))
+  const home = await fastFolder()
+  for (const name of await readdir(home)) {
+    const pid = /^fastify-tasks-run-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(home, name), { recursive: true, force: true }) // of one that was killed
+  }
+  const folder = await mkdtemp(join(home, `fastify-tasks-run-${process.pid}-`))
   await chmod(folder, 0o755) // for a server of another user
   process.on('exit', () => { rmSync(folder, { recursive: true, force: true }) })
   return folder
+}
+
+function isAlive (pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }
 
 async function run (program: string, args: readonly string[]): Promise<{ code: number, output: string }> {
