@@ -46,15 +46,13 @@ t.test('an app that kills its process whenever it boots is given up', { buffered
   t.match(await worker([], { EVERY_TIME: '1' }, 'killed-once.js').exit(), { code: 1 })
 })
 
+// Which are wrong: test/worker/options.test.ts.
 t.test('flags that are wrong are named, and the exit code is 2', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   await Promise.all(([
     [[], 'TASKS_WORKER_INTERVAL is not valid', { TASKS_WORKER_INTERVAL: 'often' }],
-    [['--concurrency', '0'], '--concurrency is not valid'],
     [['--colour'], '--colour is not valid'],
-    [['--lease', 'soon'], '--lease is not valid'],
-    [['--lease', '2s', '--max-block', '2s'], '--max-block is not valid'],
-    [['now'], 'now is not valid']
+    [['--lease', '2s', '--max-block', '2s'], '--max-block is not valid']
   ] as ReadonlyArray<[string[], string, NodeJS.ProcessEnv?]>).map(async ([args, named, env]) => {
     const process = worker(args, env)
     t.match(await process.exit(), { code: 2 }, args.join(' '))
