@@ -1,4 +1,5 @@
 import type { InsertedRow, NewRow } from '../store/store.js'
+import { isPermanent } from '../store/faults.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { INSERT_BYTES_MAX, INSERT_ROWS_MAX } from '../core/limits.js'
 
@@ -111,8 +112,4 @@ export class Coalescer {
     }
     for (const entry of entries) await this.#send([entry])
   }
-}
-
-function isPermanent (error: Error): boolean {
-  return (error as { fault?: unknown }).fault === 'permanent'
 }

@@ -101,6 +101,11 @@ export function faultOf (error: unknown): Fault {
   return fault ?? (TRANSIENT_MESSAGES.test(messageOf(error)) ? 'transient' : 'permanent')
 }
 
+/** What the store says of an error that it throws: to try again would only repeat it. */
+export function isPermanent (error: unknown): boolean {
+  return (error as { fault?: unknown } | null | undefined)?.fault === 'permanent'
+}
+
 function entryOf (code: string): Entry | undefined {
   const name = [code, primaryOf(code), ...(SQLSTATE.test(code) ? [code.slice(0, 2)] : [])].find((name) => Object.hasOwn(TABLE, name))
   return name === undefined ? undefined : TABLE[name]

@@ -4,6 +4,7 @@ import { CLAIM_LOST, INVALID_RESULT } from '../core/errors.js'
 import { FINISH_ROWS_MAX } from '../core/limits.js'
 import { describeFailure } from '../core/failure.js'
 import { withError } from '../core/retry.js'
+import { isPermanent } from '../store/faults.js'
 import type { Claim, Ledger } from './ledger.js'
 import type { Outage } from './outage.js'
 import { pause, settledWithin } from './pause.js'
@@ -134,7 +135,7 @@ export class Reporter {
       } catch (error) {
         if (this.#over) this.#giveUp.abort()
         const wait = outage.failed(error, WRITING)
-        this.#queue.push(...(batch.length === 1 ? await this.#judge(batch) : batch).map(sent))
+        this.#queue.push(...(batch.length === 1 ? await this.#judge(batch, error) : batch).map(sent))
         this.#batch = []
         this.#settled = true
         // One row may spoil a batch: the next try is with one alone.
@@ -175,11 +176,12 @@ export class Reporter {
 
   /**
    * What is to be tried again after a row failed alone: the row as it is, unless the database answers and refuses just
-   * this one. Then its return value is at fault (a serializer may have made what the database cannot hold), and the
-   * task has failed.
+   * this one, for good. Then its return value is at fault (a serializer may have made what the database cannot hold), and
+   * the task has failed. A full disk and a lock let reads pass as well: they say nothing of the row.
    */
-  async #judge (batch: readonly Report[]): Promise<readonly Report[]> {
+  async #judge (batch: readonly Report[], error: unknown): Promise<readonly Report[]> {
     const [report] = batch
+    if (!isPermanent(error)) return batch
     if (report === undefined || report.ending === null || !await this.#settings.store.ping().then(() => true, () => false)) return batch
     const strikes = (report.strikes ?? 0) + 1
     if (strikes < STRIKES_MAX) return [{ ...report, strikes }]

@@ -219,7 +219,7 @@ function early (asked: ReadonlyMap<string, Entry>, { entries, rows, datesJump = 
 function wrongEnding (row: FinalRow, crashBudget: number): string[] {
   if (!isFinal(row.status)) return []
   const deaths = row.errors.filter(({ code }) => code === 'FST_TASKS_WORKER_LOST').length
-  if (row.status === 'FAILED') return row.task === 'doomed' || deaths >= crashBudget ? [] : [`${row.id} (${row.task}) FAILED after ${deaths} deaths`]
+  if (row.status === 'FAILED') return row.task === 'doomed' || deaths >= crashBudget ? [] : [`${row.id} (${row.task}) FAILED after ${deaths} deaths: ${JSON.stringify(row.errors.at(-1))}`]
   if (row.status !== 'SUCCESSFUL' || row.task === 'doomed') return [`${row.id} (${row.task}) ended ${row.status}`]
   return row.returnValue === JSON.stringify(keyOf(row)) ? [] : [`${row.id} returned ${String(row.returnValue)}`]
 }

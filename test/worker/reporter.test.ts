@@ -86,7 +86,7 @@ t.test('an ending that the database refuses alone becomes a failure, and does no
   const { reporter, ledger, lines, idle } = reporterOn({
     ping: async () => {},
     finish: async (_, endings) => {
-      if (endings.some((ending) => ending.id === 'bad' && ending.status === 'SUCCESSFUL')) throw new STORE_UNAVAILABLE('finish tasks', '22021')
+      if (endings.some((ending) => ending.id === 'bad' && ending.status === 'SUCCESSFUL')) throw Object.assign(new STORE_UNAVAILABLE('finish tasks', '22021'), { fault: 'permanent' })
       return accepted(endings)
     }
   })
@@ -99,6 +99,22 @@ t.test('an ending that the database refuses alone becomes a failure, and does no
   await idle
   t.same(written, { a: 'SUCCESSFUL', bad: 'FAILED', b: 'SUCCESSFUL' })
   t.ok(lines.some(({ text }) => text === 'the database refuses the ending of this task'))
+})
+
+t.test('an ending that meets a full disk or a lock is written when there is room, however often it was refused while reads went on', async (t) => {
+  let refusals = 5
+  const { reporter, ledger, idle } = reporterOn({
+    ping: async () => {},
+    finish: async (_, endings) => {
+      if (refusals-- > 0) throw Object.assign(new STORE_UNAVAILABLE('finish tasks', 'SQLITE_FULL'), { fault: 'unavailable' })
+      return accepted(endings)
+    }
+  })
+  const row = claimedRow()
+  let status = ''
+  reporter.report({ row, claim: ledger.arrived(ledger.ask(), 1, 1), ending: success(row), written: (finished) => { status = finished?.status ?? '' } })
+  await idle
+  t.equal(status, 'SUCCESSFUL')
 })
 
 t.test('drain gives up in time where the database stays away, and says which tasks', async (t) => {
