@@ -1,4 +1,4 @@
-import { MARK_AHEAD_MAX_MS, MARK_AHEAD_MS, MARK_SHORT_MS, MARK_TIMES } from '../core/limits.js'
+import { MARK_AHEAD_MS, MARK_EXACT_MS } from '../core/limits.js'
 
 // Rises at once when tasks turn out long, falls slowly: to hoard costs others their turn, to claim often costs little.
 const RISE = 0.5
@@ -9,7 +9,6 @@ const SHORTEST_MS = 0.02 // what an empty attempt costs by itself
 export class Pace {
   readonly #concurrency: number
   #meanMs: number | null = null
-  #markMs = 0
 
   constructor (concurrency: number) {
     this.#concurrency = concurrency
@@ -20,24 +19,17 @@ export class Pace {
     this.#meanMs = mean === null ? durationMs : mean + (durationMs - mean) * (durationMs > mean ? RISE : FALL)
   }
 
-  /** So long did it take to mark rows as started. */
-  marked (durationMs: number): void {
-    this.#markMs += (durationMs - this.#markMs) * FALL
-  }
-
   /** Nothing is known any more, as at the start: what was buffered did not start in time. */
   forget (): void {
     this.#meanMs = null
   }
 
   /**
-   * How many rows to mark as started at once: what starts while that is written, or slots would stand empty meanwhile. 0,
-   * and so exactly those that start, where attempts are long beside it.
+   * How many rows to mark as started at once. 0, and so exactly those that start, unless attempts are over so fast that
+   * a round trip for each wave of them would be what takes the time: then as many as start within 4 ms.
    */
   get stride (): number {
-    if (this.#meanMs === null) return 0
-    const ahead = Math.min(MARK_AHEAD_MAX_MS, MARK_TIMES * this.#markMs)
-    return this.startsWithin(this.#meanMs < MARK_SHORT_MS ? Math.max(MARK_AHEAD_MS, ahead) : ahead)
+    return this.#meanMs !== null && this.#meanMs < MARK_EXACT_MS ? this.startsWithin(MARK_AHEAD_MS) : 0
   }
 
   /** How many attempts would start within so many milliseconds while all slots are taken; 0 until one was measured. */

@@ -160,7 +160,6 @@ export class Slots {
     const free = Math.max(1, concurrency - this.runs.size)
     const target = Math.min(claim.rows, place + Math.max(free, pace.stride))
     this.#marking = true
-    const sentAt = performance.now()
     const done = (wait: number): void => {
       const go = (): void => {
         this.#marking = false
@@ -171,7 +170,6 @@ export class Slots {
     }
     store.markStarted({ worker: session.id, claim: claim.number }, target).then(() => {
       claim.marked = target
-      pace.marked(performance.now() - sentAt)
       outage.over(MARKING)
       done(0)
     }, (error: unknown) => { done(outage.failed(error, MARKING)) })

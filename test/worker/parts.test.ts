@@ -33,18 +33,6 @@ t.test('nothing is claimed ahead of slow tasks, or before one was measured', asy
   t.equal(pace.stride, 400)
 })
 
-t.test('what starts while two marks are written is marked ahead, within 10 ms, and nothing of tasks that are long beside it', async (t) => {
-  const pace = new Pace(10)
-  for (let count = 0; count < 200; count++) pace.marked(3)
-  t.equal(pace.stride, 0, 'as long as no task was measured')
-  pace.add(10)
-  t.equal(pace.stride, 5)
-  for (let count = 0; count < 200; count++) pace.marked(500)
-  t.equal(pace.stride, 10)
-  pace.add(1_000)
-  t.equal(pace.stride, 0)
-})
-
 t.test('the ledger knows which claims nobody here has', async (t) => {
   const ledger = new Ledger()
   const [first, second, third] = [ledger.ask(), ledger.ask(), ledger.ask()]
