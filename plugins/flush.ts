@@ -48,8 +48,7 @@ export async function flushForSure (core: TaskCore, items: readonly HeldEnqueue[
   const lost: Failure[] = []
   let groups = byBackend(items)
   for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, PAUSE_MAX_MS)) {
-    const [only] = groups
-    const failures = groups.length === 1 && only !== undefined ? [await attempt(core, only)] : await Promise.all(groups.map(async (group) => await attempt(core, group)))
+    const failures = await Promise.all(groups.map(async (group) => await attempt(core, group)))
     const late = performance.now() + pause > deadline
     groups = []
     for (const failure of failures) {

