@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { setHost } from '../lib/core/host.js'
+import { currentAttempt } from '../lib/run/current.js'
 import { AppTasks } from './app-tasks.js'
 import { configure, type Settings } from './config.js'
 import type { FastifyTasksOptions } from './options.js'
@@ -26,6 +27,7 @@ const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => 
     throw error
   }
 
+  app.addHook('preClose', async () => { currentAttempt()?.closesApp() })
   app.addHook('onClose', async () => {
     await collections.close()
     await core.close()

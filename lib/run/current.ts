@@ -12,6 +12,8 @@ export interface CurrentAttempt {
    * grace to settle. Changes nothing once the attempt has ended or was aborted for another reason.
    */
   fail (error: unknown): void
+  /** It has called `app.close()`. Where the shutdown has to interrupt it, that is its own doing, and a failed attempt. */
+  closesApp (): void
 }
 
 const storage = new AsyncLocalStorage<CurrentAttempt | undefined>()

@@ -16,7 +16,8 @@ import { logFields } from './log-fields.js'
  *
  * - `context.transaction()` committed: `committed`, also when the function throws or hangs afterwards;
  * - a cause aborted the attempt before the function settled: a timeout fails it, a cancellation cancels it and a lost
- *   lease interrupts it, whatever the function returns or throws; a shutdown interrupts it unless it returns;
+ *   lease interrupts it, whatever the function returns or throws; a shutdown interrupts it unless it returns, and fails one that has called
+ *   `app.close()` itself;
  * - the function returned, or threw.
  *
  * An aborted function gets `timeoutGrace` to settle; then the attempt has its outcome without it.
@@ -39,6 +40,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #controller: AbortController | undefined
   #cause: Cause | null = null
   #reason: unknown
+  #closesApp = false
   #ended = false
   #settled = false
   #whenSettled: { promise: Promise<void>, settle: () => void } | undefined
@@ -87,6 +89,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
 
   fail (error: unknown): void {
     this.#abort('failed', error)
+  }
+
+  closesApp (): void {
+    this.#closesApp = true
   }
 
   async progress (value: unknown): Promise<void> {
@@ -204,6 +210,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     switch (cause) {
       case 'cancelled': return Object.freeze({ kind: 'cancelled', failure: this.#describe(this.#reason), durationMs: this.#duration() })
       case 'shutdown':
+        // Handed back, it would close the app of whoever runs it next.
+        if (this.#closesApp) return this.#failed(new UNSUPPORTED(this.#request.task.backend, 'a task that waits for app.close(), which waits for the task'), false)
+        return Object.freeze({ kind: 'interrupted', durationMs: this.#duration() })
       case 'lease-lost': return Object.freeze({ kind: 'interrupted', durationMs: this.#duration() })
       default: return this.#failed(this.#reason, false)
     }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task, type FastifyTasksOptions } from 'fastify-tasks'
@@ -29,6 +30,30 @@ for (const { name, open } of databases) {
     await app.close()
     const reader = await build(t, { backends: { default: { url: database.url } } })
     t.same((await reader.tasks.stats()).workers, [], 'it has signed off')
+  })
+}
+
+for (const { name, open } of databases) {
+  t.test(`a task that waits for the close of its own app fails, and is not handed on to close another one, on ${name}`, async (t) => {
+    const database = await open()
+    t.teardown(async () => { await database.close() })
+    let closed: Promise<void> | undefined
+    const waits = task('waits', { takesContext: true, timeoutGrace: 20 }, async (context) => { await (closed = context.app.close() as unknown as Promise<void>) })
+    const goes = task('goes', { takesContext: true }, async (context) => { void context.app.close() })
+    const options = { worker: { interval: 50, shutdownGrace: 100 }, backends: { default: { url: database.url } } }
+    const app = await build(t, { tasks: [waits], ...options })
+    const waiting = await waits.enqueue()
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    while (closed === undefined) await setImmediate()
+    await closed
+    const second = await build(t, { tasks: [goes], ...options })
+    const going = await goes.enqueue()
+    t.match(await second.tasks.getResult(waiting.id), { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_UNSUPPORTED', message: /app\.close\(\)/ }] })
+    const ended = going.wait()
+    await second.listen({ port: 0, host: '127.0.0.1' })
+    await ended.catch(() => {}) // the app may close first
+    const reader = await build(t, { backends: { default: { url: database.url } } })
+    t.match(await reader.tasks.getResult(going.id), { status: 'SUCCESSFUL', attempts: 1 }, 'one that does not wait for it ends as it would have')
   })
 }
 
