@@ -24,7 +24,12 @@ if (options.help) {
 }
 
 const places = new Places(options.postgres)
-const report = { machine: machine(), rounds: options.rounds, sizes: options.sizes, contestants: options.contestants, measures: [] }
+const contestants = options.contestants.filter(({ name, database }) => {
+  const lack = places.lacks(database)
+  if (lack !== null) console.error(`${name} is left out: ${lack}.`)
+  return lack === null
+})
+const report = { machine: machine(), rounds: options.rounds, sizes: options.sizes, contestants, measures: [] }
 let interrupted = false
 process.on('SIGINT', () => { interrupted = true; process.exitCode = 130 }) // the round ends, then all is put away
 process.on('SIGTERM', () => { interrupted = true; process.exitCode = 143 })
@@ -37,7 +42,7 @@ try {
     report.measures.push(result)
     console.log(`\n${table(result)}`)
   }
-  report.versions = { databases: await places.versions(), libraries: await versions(options.contestants) }
+  report.versions = { databases: await places.versions(), libraries: await versions(contestants) }
   if (!options.smoke) await write(report)
 } finally {
   await places.close()
@@ -48,7 +53,7 @@ if (failed.length > 0) process.exitCode = 1
 
 /** All rounds of one measure: each round takes the contestants in turn, so that a noisy minute hits all alike. */
 async function measured (measure) {
-  const takers = options.contestants.filter((contestant) => measure.takes(contestant))
+  const takers = contestants.filter((contestant) => measure.takes(contestant))
   const rows = takers.map((contestant) => ({ contestant: contestant.name, rounds: [] }))
   for (let round = 0; round < options.rounds; round++) {
     const queue = [...takers.entries()]

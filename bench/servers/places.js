@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +19,12 @@ export class Places {
   /** @param {string | undefined} postgresUrl - a PostgreSQL to use instead of one of our own */
   constructor (postgresUrl) {
     this.#given = postgresUrl
+  }
+
+  /** Why there is no place on this database here; null where there is one. */
+  lacks (database) {
+    if (database !== 'redis' || spawnSync('redis-server', ['--version']).error === undefined) return null
+    return 'redis-server is not on the path'
   }
 
   /**
