@@ -58,7 +58,7 @@ export class Claimer {
   #limits: LimitedLook | null = null
   /** What may be claimed ahead of a free slot comes first: no row that has limits, and could be claimed, is before it. */
   #ahead = true
-  /** The last look found nothing at all. */
+  /** The last look left nothing behind that is due. */
   #idle = false
   /** Something suggested that there are rows, and not just the poll. */
   #woken = false
@@ -177,7 +177,7 @@ export class Claimer {
       }
     }
     this.#lanes = full(found) && generation === this.#cursors.generation ? lanes : null
-    this.#idle = claimed === 0 && !lanes.limited
+    this.#idle = !full(found) && !lanes.limited
     const now = clockOf(lanes)
     const { nextIn, pressingIn } = this.#limits ?? { nextIn: Infinity, pressingIn: Infinity }
     const nextDue = Math.min(...lanes.heads.filter((lane) => lane.due > now).map((lane) => lane.due - now), nextIn)

@@ -196,8 +196,22 @@ t.test('a claim that has not looked at rows with limits asks to be given nothing
     claimer.wake()
     await ended
   }
-  t.equal(claims.length, 3, 'two from lanes, and one of whatever there is')
+  t.equal(claims.length, 4, 'two from lanes, and one of whatever there is at each wake that follows')
   t.same(claims.map(({ unlessLimited }) => unlessLimited), claims.map(() => true))
+})
+
+t.test('a worker that left nothing behind is given a new row by the first call after its wake, also where it found one last time', async (t) => {
+  const stored: Stored[] = []
+  const { claimer, claims, taken, dry } = claimerOver(t, stored, Array.from({ length: 3 }, () => ({ limit: 10, start: 2, free: 2 })))
+  for (const [index, id] of ['a1', 'a2', 'a3'].entries()) {
+    const before = claims.length
+    stored.push(row(id))
+    const ended = dry()
+    claimer.wake()
+    await ended
+    t.equal(taken.at(-1), id)
+    t.equal('except' in (claims[before] as ClaimRequest).lanes, index > 0, 'of whatever there is, without a look, once it has looked')
+  }
 })
 
 t.test('rows with limits that came after the look are claimed before what was seen at it, in one claim with them', async (t) => {
