@@ -24,11 +24,20 @@ export interface Dialect {
   isIn (column: string, type: ColumnType): string
   list (values: readonly unknown[]): unknown
 
-  /** A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever the number of rows. */
-  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>): RowSource
+  /**
+   * A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever
+   * the number of rows. `unseen`: as `unseen` below.
+   */
+  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>, how?: 'unseen'): RowSource
 
-  /** A table source of many pairs of an id and a text, with columns of these names, in the order given. */
+  /** A table source of many pairs of an id and a text, with columns of these names, in the order given; unseen. */
   pairs (id: string, text: string): RowSource
+
+  /**
+   * A binding that the planner does not look at: for statements that are to be planned once. It would think a plan for just
+   * these values cheaper, and so make one each time, which takes several times as long as the statement.
+   */
+  unseen (type: ColumnType): string
 
   /** To be joined to the table of a column that holds a list of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }

@@ -24,8 +24,8 @@ export const postgres: Dialect = Object.freeze({
   isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,
   list: (values: readonly unknown[]) => [...values],
 
-  rows (columns) {
-    const arrays = columns.map(([, type]) => `?::${TYPES[type]}[]`).join(', ')
+  rows (columns, how) {
+    const arrays = columns.map(([, type]) => how === 'unseen' ? unseen(`${TYPES[type]}[]`) : `?::${TYPES[type]}[]`).join(', ')
     const names = columns.map(([name]) => name).join(', ')
     return {
       sql: `(SELECT ${names}, ordinality - 1 AS ord FROM unnest(${arrays}) WITH ORDINALITY AS source(${names}))`,
@@ -34,9 +34,11 @@ export const postgres: Dialect = Object.freeze({
   },
 
   pairs: (id: string, text: string) => ({
-    sql: `(SELECT ${id}, ${text} FROM unnest(?::uuid[], ?::text[]) AS source(${id}, ${text}))`,
+    sql: `(SELECT ${id}, ${text} FROM unnest(${unseen('uuid[]')}, ${unseen('text[]')}) AS source(${id}, ${text}))`,
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [arrayOf('uuid', rows.map((row) => row[0])), rows.map((row) => row[1])]
   }),
+
+  unseen: (type: ColumnType) => unseen(TYPES[type]),
 
   elements: (column: string) => ({ from: `LATERAL unnest(${column}) AS e (value)`, id: 'e.value' }),
   // LIMIT: else the planner may read the whole table to join it, once it thinks of many ids.
@@ -79,6 +81,11 @@ export const postgres: Dialect = Object.freeze({
     return Number(row?.['found']) * 100 / percent
   }
 } satisfies Dialect)
+
+// A sub-query is evaluated once, after the plan was made.
+function unseen (type: string): string {
+  return `(SELECT ?::${type})`
+}
 
 // As PostgreSQL writes it, where no element needs a quote: the driver looks at each for what it may have to escape.
 function arrayOf (type: ColumnType, values: unknown[]): unknown {

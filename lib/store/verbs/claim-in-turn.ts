@@ -45,7 +45,7 @@ function batchStatement (session: Session, request: ClaimRequest, lanes: readonl
     INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
     SELECT ?, ?, ?, ?, ${dialect.ids('p.id', 'p.priority DESC, p.due, p.seq')}
     FROM (SELECT f.* FROM ${most === undefined ? `(${rows}) AS f` : `found f ${BEFORE_CUT}`} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?) AS p
-    WHERE EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(tables, request)}
+    WHERE EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(session, request)}
     HAVING count(*) > 0
     RETURNING ids`
   const batch = [worker, claim, backend, start]

@@ -1,6 +1,6 @@
 import type { ClaimRequest } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
-import type { Tables } from '../tables.js'
+import type { Session } from '../session.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 import { limitedScope } from './lanes.js'
 
@@ -26,8 +26,8 @@ export const CUT = `cut AS MATERIALIZED (
 export const BEFORE_CUT = 'WHERE NOT EXISTS (SELECT 1 FROM cut c WHERE (-f.priority, f.due, f.seq) > (c.rank, c.due, c.seq))'
 
 // One index look-up, asked once a statement.
-export function noneLimited (tables: Tables, { unlessLimited, quarantined = false }: ClaimRequest): string {
-  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 ${limitedScope(tables, quarantined)})` : ''
+export function noneLimited (session: Session, { unlessLimited, quarantined = false }: ClaimRequest): string {
+  return unlessLimited === true ? `AND NOT EXISTS (SELECT 1 ${limitedScope(session, quarantined)})` : ''
 }
 
 export function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {

@@ -59,7 +59,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     picked AS MATERIALIZED (SELECT f.place FROM found f ${BEFORE_CUT} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?)`
   const sql = `
     WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
-    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(tables, request)} FOR KEY SHARE OF w),
+    alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(session, request)} FOR KEY SHARE OF w),
     ${picked},
     taken AS (
       UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}
@@ -85,7 +85,7 @@ interface LaneSource { readonly ctes: string, readonly before: unknown[], readon
 function laneSource (session: Session, { backend, lanes, quarantined = false }: ClaimRequest): LaneSource {
   const { dialect } = session
   if (isNamed(lanes)) {
-    const source = dialect.rows(LANE)
+    const source = dialect.rows(LANE, 'unseen')
     return { ctes: '', before: [], sql: source.sql, bindings: source.bind(laneValues(lanes)) }
   }
   const { ctes, bindings } = laneCtes(session, backend, quarantined)

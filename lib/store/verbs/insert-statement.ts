@@ -31,7 +31,7 @@ export function insertSql (session: Session, source: RowSource, condition = 'tru
 }
 
 export function insertSource (session: Session): RowSource {
-  return session.dialect.rows(INPUT)
+  return session.dialect.rows(INPUT, 'unseen')
 }
 
 /** In the order of `INPUT`. */

@@ -1,6 +1,5 @@
 import type { Lane, LaneHead, Lanes } from '../store.js'
 import type { Session } from '../session.js'
-import type { Tables } from '../tables.js'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../../core/limits.js'
 
 export const START = -1 // before every `due` and every identity
@@ -46,19 +45,19 @@ function isTrue (value: unknown): boolean {
   return value === true || value === 1
 }
 
-const paused = ({ queues }: Tables): string => `EXISTS (SELECT 1 FROM ${queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`
-const limited = (tables: Tables, quarantined: boolean): string => `EXISTS (SELECT 1 ${limitedScope(tables, quarantined)})`
+const paused = ({ tables, dialect }: Session): string => `EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${dialect.unseen('text')} AND q.name = l.queue AND q.paused_at IS NOT NULL)`
+const limited = (session: Session, quarantined: boolean): string => `EXISTS (SELECT 1 ${limitedScope(session, quarantined)})`
 
 /** Where an index holds what is there and nothing else. The outer row stands even without a lane, so that the clock always comes back. */
 function fromStart (session: Session, backend: string, quarantined: boolean): Statement {
-  const { tables, dialect } = session
+  const { dialect } = session
   const { scope, ctes, bindings } = laneCtes(session, backend, quarantined)
   return [`
     WITH RECURSIVE ${ctes}
-    SELECT n.at AS now, n.limited, l.queue, l.priority, ${paused(tables)} AS paused,
+    SELECT n.at AS now, n.limited, l.queue, l.priority, ${paused(session)} AS paused,
       (SELECT min(r.due) ${scope} AND r.queue = l.queue AND r.priority = l.priority) AS due,
       (SELECT r.task ${scope} AND r.queue = l.queue AND r.priority = l.priority ORDER BY r.due, r.seq LIMIT 1) AS task
-    FROM (SELECT ${dialect.now} AS at, ${limited(tables, quarantined)} AS limited) AS n LEFT JOIN lane l ON l.priority IS NOT NULL`,
+    FROM (SELECT ${dialect.now} AS at, ${limited(session, quarantined)} AS limited) AS n LEFT JOIN lane l ON l.priority IS NOT NULL`,
   [...bindings, backend, backend, backend, backend]]
 }
 
@@ -69,8 +68,9 @@ function fromStart (session: Session, backend: string, quarantined: boolean): St
  */
 function fromCursors (session: Session, backend: string, quarantined: boolean, known: readonly Lane[], since: number | null): Statement {
   const { tables, dialect } = session
-  const scope = `FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
-  const source = dialect.rows(LANE)
+  const ours = dialect.unseen('text')
+  const scope = `FROM ${tables.results} r WHERE r.backend = ${ours} AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  const source = dialect.rows(LANE, 'unseen')
   const queueBetween = (after: string, next: string): string => `CASE WHEN ${next} IS NULL THEN (SELECT min(r.queue) ${scope} AND r.queue > ${after})
     ELSE (SELECT min(r.queue) ${scope} AND r.queue > ${after} AND r.queue < ${next}) END`
   const priorityBetween = (lane: string, below: string): string => `(SELECT max(r.priority) ${scope} AND r.queue = ${lane}.queue AND r.priority < ${below} AND r.priority > ${lane}.above)`
@@ -93,10 +93,10 @@ function fromCursors (session: Session, backend: string, quarantined: boolean, k
       UNION ALL
       SELECT o.queue, ${priorityBetween('o', 'o.priority')}, o.above FROM other_lane o WHERE o.priority IS NOT NULL
     )
-    SELECT n.at AS now, n.limited, n.returned, l.queue, l.priority, l.due, l.seq, l.task, ${paused(tables)} AS paused
-    FROM (SELECT ${dialect.now} AS at, ${limited(tables, quarantined)} AS limited, (
+    SELECT n.at AS now, n.limited, n.returned, l.queue, l.priority, l.due, l.seq, l.task, ${paused(session)} AS paused
+    FROM (SELECT ${dialect.now} AS at, ${limited(session, quarantined)} AS limited, (
       SELECT json_agg(json_build_array(b.queue, b.priority, b.due))::text FROM (
-        SELECT queue, priority, min(due) AS due FROM ${tables.returned} WHERE backend = ? AND at >= ? GROUP BY queue, priority
+        SELECT queue, priority, min(due) AS due FROM ${tables.returned} WHERE backend = ${ours} AND at >= ${dialect.unseen('bigint')} GROUP BY queue, priority
       ) AS b) AS returned) AS n
     LEFT JOIN (
       SELECT w.queue, w.priority, h.due, h.seq, h.task FROM (
@@ -129,6 +129,6 @@ export function laneCtes ({ tables }: Session, backend: string, quarantined: boo
 }
 
 /** READY rows that have limits. */
-export function limitedScope (tables: Tables, quarantined: boolean): string {
-  return `FROM ${tables.results} l WHERE l.backend = ? AND l.waiting IS NOT NULL AND ${quarantined ? '' : 'NOT '}l.quarantined`
+export function limitedScope ({ tables, dialect }: Session, quarantined: boolean): string {
+  return `FROM ${tables.results} l WHERE l.backend = ${dialect.unseen('text')} AND l.waiting IS NOT NULL AND ${quarantined ? '' : 'NOT '}l.quarantined`
 }
