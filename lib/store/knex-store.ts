@@ -113,8 +113,10 @@ export class KnexStore implements Store {
   async insert (rows: readonly NewRow[], options: { transaction?: Knex.Transaction | null } = {}): Promise<InsertedRow[]> {
     if (rows.length === 0) return []
     const transaction = options.transaction ?? null
-    const inserted = await inserts.insert(this.#session, rows, transaction)
-    if (transaction === null) this.#wake.stored()
+    if (transaction !== null) return await inserts.insert(this.#session, rows, transaction)
+    const hint = this.#wake.hint()
+    const inserted = await inserts.insert(this.#session, rows, null, hint)
+    this.#wake.stored(hint)
     return inserted
   }
 

@@ -1,5 +1,6 @@
 import type { NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
+import type { Hint } from '../wake/wake.js'
 import { newlyStored } from './insert-statement.js'
 
 /** True for rows without limits that differ in nothing but id and arguments: one task, enqueued again and again. */
@@ -10,19 +11,26 @@ export function areAlike (rows: readonly NewRow[]): boolean {
     row.options === first.options && row.backend === first.backend)
 }
 
+export interface HowAlike {
+  readonly run: Run | null
+  /** Some of the rows may be stored already, by a try whose answer was lost. */
+  readonly stored: boolean
+  readonly hint: Hint | null
+}
+
 /**
  * Store such rows: what they share is sent once, and the one moment comes back once. The usual case, and half the work of
- * the general statement. `stored`: some of them may be stored already, by a try whose answer was lost; not having to look
- * makes a row a fifth cheaper on PostgreSQL. Null where that was so.
+ * the general statement. Not having to look whether they are stored makes a row a fifth cheaper on PostgreSQL. Null where
+ * some were.
  */
-export async function insertAlike (session: Session, rows: readonly NewRow[], run: Run | null, stored: boolean): Promise<Row[] | null> {
+export async function insertAlike (session: Session, rows: readonly NewRow[], how: HowAlike): Promise<Row[] | null> {
   const [first] = rows as [NewRow, ...NewRow[]]
   const { backend, task, queue, priority, options, runAfter, delay } = first
   const source = session.dialect.pairs('id', 'args')
   const bindings = [backend, task, queue, priority, options, runAfter, delay, ...source.bind(rows.map(({ id, args }) => [id, args]))]
   const { count, at } = session.dialect.writesInCtes
-    ? await insertAtOnce(session, bindings, run, stored)
-    : await insertInTurn(session, rows, bindings, run)
+    ? await insertAtOnce(session, bindings, how)
+    : await insertInTurn(session, rows, bindings, how.run)
   if (count !== null && count !== rows.length) return null
   const after = runAfter ?? (delay === null ? null : at + delay)
   const decided = { enqueued_at: at, run_after: after, due: after !== null && after > at ? after : at }
@@ -32,14 +40,17 @@ export async function insertAlike (session: Session, rows: readonly NewRow[], ru
 /** `count` is null for all. */
 interface Stored { readonly count: number | null, readonly at: number }
 
-async function insertAtOnce (session: Session, bindings: readonly unknown[], run: Run | null, stored: boolean): Promise<Stored> {
+async function insertAtOnce (session: Session, shared: readonly unknown[], { run, stored, hint }: HowAlike): Promise<Stored> {
   const statement = (mayBeStored: boolean): string => `
     WITH n AS MATERIALIZED (SELECT ${session.dialect.now} AS at),
     stored AS (${insertOf(session, mayBeStored)} ${mayBeStored ? 'RETURNING 1' : ''})
-    SELECT (SELECT at FROM n) AS at, ${mayBeStored ? '(SELECT count(*) FROM stored)' : 'NULL'} AS count`
+    SELECT (SELECT at FROM n) AS at, ${mayBeStored ? '(SELECT count(*) FROM stored)' : 'NULL'} AS count,
+      (SELECT count(pg_notify(h.channel, 'ready')) FROM (SELECT ?::text AS channel) AS h WHERE h.channel IS NOT NULL) AS told`
+  const bindings = [...shared, run === null ? hint?.channel ?? null : null]
   const [record] = run !== null
     ? await run(statement(stored), bindings)
     : (await session.write('store tasks', statement(false), bindings, { plan: 'once', again: statement(true) })).rows
+  if (run === null && hint !== null) hint.carried = true
   const count = record?.['count'] ?? null
   return { at: Number(record?.['at']), count: count === null ? null : Number(count) }
 }

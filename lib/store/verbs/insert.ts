@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import type { Hint } from '../wake/wake.js'
 import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { breaksUniqueness } from '../faults.js'
@@ -6,14 +7,16 @@ import { columnsOf, toRow } from '../row.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
 import { boundsOf, lockQueues, refuseFull, refuseOverfull } from './insert-room.js'
-import { areAlike, insertAlike } from './insert-alike.js'
+import { areAlike, insertAlike, type HowAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
 
 /**
  * Store rows, in their order. Rows with a unique key go one by one, sorted by key: each may have to wait for somebody
  * else's transaction, and two callers that wait for each other's in another order would deadlock.
+ *
+ * @param hint - is carried where one statement stores all
  */
-export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null): Promise<InsertedRow[]> {
+export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null, hint: Hint | null = null): Promise<InsertedRow[]> {
   const bounds = boundsOf(rows)
   const keyed = rows.filter(({ unique }) => unique !== null)
   const plain = keyed.length === 0 ? rows : rows.filter(({ unique }) => unique === null)
@@ -29,7 +32,7 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
     }
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
       const part = plain.length <= INSERT_ROWS_MAX ? plain : plain.slice(start, start + INSERT_ROWS_MAX)
-      for (const row of await insertPlain(session, part, run, stored)) inserted.push({ row, isDuplicate: false })
+      for (const row of await insertPlain(session, part, { run, stored, hint })) inserted.push({ row, isDuplicate: false })
     }
     if (keyed.length === 0) return inserted
     const byId = new Map(inserted.map((each) => [each.row.id, each]))
@@ -66,8 +69,9 @@ async function inTransaction (session: Session, store: StoreRows, stored = false
 }
 
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
-async function insertPlain (session: Session, rows: readonly NewRow[], run: Run | null, stored: boolean): Promise<Row[]> {
-  const alike = areAlike(rows) ? await insertAlike(session, rows, run, stored) : null
+async function insertPlain (session: Session, rows: readonly NewRow[], how: HowAlike): Promise<Row[]> {
+  const { run } = how
+  const alike = areAlike(rows) ? await insertAlike(session, rows, how) : null
   if (alike !== null) return alike
   const source = insertSource(session)
   const [sql, bindings] = [insertSql(session, source), source.bind(rows.map(insertValues))]

@@ -3,8 +3,8 @@ import type { Listener, WakeEvent } from '../store.js'
 import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
 import { isId } from '../verbs/read.js'
-import { Listeners, type Wake } from './wake.js'
-import { LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
+import { Listeners, type Hint, type Wake } from './wake.js'
+import { HINT_QUIET_MS, LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
 
 interface Client {
   query (sql: string): Promise<unknown>
@@ -15,8 +15,9 @@ interface Client {
 
 /**
  * LISTEN on a connection of its own, opened when somebody listens. A heartbeat finds a connection that is dead and does
- * not say so; while there is none, polling is the rule. NOTIFY takes a lock of the whole database at commit, so it is
- * sent after the insert, at most once in 10 ms a process, and never by a finish that nobody waits for.
+ * not say so; while there is none, polling is the rule. NOTIFY takes a lock of all databases at commit, so it is
+ * sent after the insert, at most once in 10 ms a process, and never by a finish that nobody waits for; an insert of a
+ * process that has sent none for 25 ms carries it.
  */
 export class PostgresWake implements Wake {
   readonly #listeners = new Listeners()
@@ -30,6 +31,7 @@ export class PostgresWake implements Wake {
   #failures = 0
   #closed = false
   #notifyTimer: NodeJS.Timeout | null = null
+  #notifiedAt = -Infinity
   #notifyAgain = false
   #sending: Promise<unknown> = Promise.resolve()
 
@@ -63,9 +65,15 @@ export class PostgresWake implements Wake {
     }
   }
 
-  stored (): void {
+  hint (): Hint | null {
+    const quiet = !this.#closed && this.#notifyTimer === null && performance.now() - this.#notifiedAt >= HINT_QUIET_MS
+    return quiet ? { channel: this.#session.channel, carried: false } : null
+  }
+
+  stored (hint: Hint | null = null): void {
     this.#listeners.ready()
     if (this.#closed) return
+    if (hint?.carried === true && this.#notifyTimer === null) { this.#notified(); return }
     if (this.#notifyTimer !== null) { this.#notifyAgain = true; return }
     this.#notify()
   }
@@ -85,6 +93,11 @@ export class PostgresWake implements Wake {
 
   #notify (): void {
     this.#send()
+    this.#notified()
+  }
+
+  #notified (): void {
+    this.#notifiedAt = performance.now()
     this.#notifyAgain = false
     this.#notifyTimer = setTimeout(() => {
       this.#notifyTimer = null

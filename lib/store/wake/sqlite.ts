@@ -1,11 +1,13 @@
-import { watch, type FSWatcher } from 'node:fs'
+import { utimes, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Listener, WakeEvent } from '../store.js'
-import { Listeners, type Wake } from './wake.js'
+import { Listeners, type Hint, type Wake } from './wake.js'
+import { TOUCH_INTERVAL_MS } from '../../core/limits.js'
 
 /**
  * SQLite says nothing, but its WAL file grows at every commit, in whichever process: that file is watched (inotify and
- * its like). A watcher that cannot be had, as on some network and container file systems, leaves polling.
+ * its like). It grows before the commit is there to be seen, so whoever has stored rows touches it afterwards, at most
+ * once in 10 ms. A watcher that cannot be had, as on some network and container file systems, leaves polling.
  */
 export class SqliteWake implements Wake {
   readonly #listeners = new Listeners()
@@ -13,6 +15,8 @@ export class SqliteWake implements Wake {
   #watcher: FSWatcher | null = null
   #healthy = true
   #scheduled = false
+  #touchTimer: NodeJS.Timeout | null = null
+  #touchAgain = false
 
   constructor (file: string | null) {
     this.#file = file
@@ -33,8 +37,12 @@ export class SqliteWake implements Wake {
     return async () => { remove(); this.#closeIfIdle() }
   }
 
+  hint (): Hint | null { return null }
+
   stored (): void {
     this.#listeners.ready()
+    if (this.#touchTimer !== null) this.#touchAgain = true
+    else this.#touch()
   }
 
   ended (): void {
@@ -42,8 +50,21 @@ export class SqliteWake implements Wake {
   }
 
   async close (): Promise<void> {
+    if (this.#touchTimer !== null) clearTimeout(this.#touchTimer)
+    if (this.#touchAgain && this.#file !== null) touch(this.#file)
     this.#watcher?.close()
     this.#watcher = null
+  }
+
+  #touch (): void {
+    if (this.#file === null) return
+    touch(this.#file)
+    this.#touchAgain = false
+    this.#touchTimer = setTimeout(() => {
+      this.#touchTimer = null
+      if (this.#touchAgain) this.#touch()
+    }, TOUCH_INTERVAL_MS)
+    this.#touchTimer.unref()
   }
 
   #open (): void {
@@ -76,4 +97,10 @@ export class SqliteWake implements Wake {
     this.#watcher?.close()
     this.#watcher = null
   }
+}
+
+/** Its WAL, or the file itself where it has none; in vain where this process may not: then polling is left. */
+function touch (file: string): void {
+  const now = new Date()
+  utimes(`${file}-wal`, now, now, (error) => { if (error !== null) utimes(file, now, now, () => {}) })
 }

@@ -6,11 +6,20 @@ export interface Wake {
   onReady (listener: (event: WakeEvent) => void): Promise<Listener>
   /** This result may have ended. */
   onEnded (id: string, listener: () => void): Promise<() => Promise<void>>
-  /** This process stored rows that are due: wake its own workers now, and those of others soon. */
-  stored (): void
+  /** To be taken by a statement that stores rows, where it can; null where it need not. Then given to `stored`. */
+  hint (): Hint | null
+  /** This process stored rows that are due: wake its own workers now, and those of others soon, unless a hint did. */
+  stored (hint?: Hint | null): void
   /** Something that is waited for may have ended, in this process. */
   ended (): void
   close (): Promise<void>
+}
+
+/** Word to workers that goes with a statement, and is heard when that commits: a round trip less than afterwards. */
+export interface Hint {
+  readonly channel: string
+  /** Set by the statement that took it along. */
+  carried: boolean
 }
 
 /** Listeners by subject; the part of a Wake that has nothing to do with a database. */
