@@ -1,0 +1,37 @@
+import t from 'tap'
+import pg from 'pg'
+import { openStore } from '#lib/store/index.js'
+import { newRow } from '#lib/conformance/store/bench.js'
+import { databases } from '../support/databases.ts'
+
+const { query } = pg.Client.prototype
+const postgres = databases.find(({ name }) => name === 'postgres')
+
+t.test('a look for lanes is planned once a connection, and not each time it is sent', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { url, close } = await (postgres as NonNullable<typeof postgres>).open()
+  t.teardown(close)
+  const store = openStore({ url })
+  const clients = new Set<pg.Client>() // of the store's pool: each knows its own plans
+  t.intercept(pg.Client.prototype, 'query', { value: function (this: pg.Client, ...args: Parameters<typeof query>) { clients.add(this); return query.apply(this, args) } })
+  await store.open()
+  t.teardown(async () => { await store.close() })
+  const backend = 'default'
+  const look = async (): Promise<unknown> => await store.lanes({ backend, known: [{ queue: 'default', priority: 0, after: null }], since: 0 })
+  for (let empty = 0; empty < 4; empty++) await look()
+  for (let rows = 0; rows < 5_000; rows += 1_000) await store.insert(Array.from({ length: 1_000 }, () => newRow({ backend })))
+  const before = await plansOf('known_queue')
+  for (let looks = 0; looks < 40; looks++) await look()
+  const after = await plansOf('known_queue')
+  t.ok(after.generic - before.generic >= 30, `of 40 looks ${after.custom - before.custom} were planned`)
+  t.ok(after.custom - before.custom <= 10, 'and no more')
+
+  async function plansOf (words: string): Promise<{ custom: number, generic: number }> {
+    const counts = { custom: 0, generic: 0 }
+    for (const client of [...clients]) {
+      const { rows: [row] } = await client.query('SELECT coalesce(sum(custom_plans), 0)::int AS custom, coalesce(sum(generic_plans), 0)::int AS generic FROM pg_prepared_statements WHERE statement LIKE $1', [`%${words}%`])
+      counts.custom += row.custom
+      counts.generic += row.generic
+    }
+    return counts
+  }
+})
