@@ -29,6 +29,7 @@ const contestants = options.contestants.filter(({ name, database }) => {
   if (lack !== null) console.error(`${name} is left out: ${lack}.`)
   return lack === null
 })
+if (contestants.length === 0) process.exitCode = 1
 const report = { machine: machine(), rounds: options.rounds, sizes: options.sizes, contestants, measures: [] }
 let interrupted = false
 process.on('SIGINT', () => { interrupted = true; process.exitCode = 130 }) // the round ends, then all is put away

@@ -27,7 +27,7 @@ const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => 
     throw error
   }
 
-  app.addHook('preClose', async () => { currentAttempt()?.closesApp() })
+  app.addHook('preClose', async () => { currentAttempt()?.closes(app) })
   app.addHook('onClose', async () => {
     await collections.close()
     await core.close()

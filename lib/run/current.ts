@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { FastifyInstance } from 'fastify'
 
 /** The attempt that the running code belongs to, for those who catch what it throws past its own function. */
 export interface CurrentAttempt {
@@ -12,8 +13,8 @@ export interface CurrentAttempt {
    * grace to settle. Changes nothing once the attempt has ended or was aborted for another reason.
    */
   fail (error: unknown): void
-  /** It has called `app.close()`. Where the shutdown has to interrupt it, that is its own doing, and a failed attempt. */
-  closesApp (): void
+  /** It has called `close()` of this app. Where it is its own, and the shutdown has to interrupt it, it has failed for good. */
+  closes (app: FastifyInstance): void
 }
 
 const storage = new AsyncLocalStorage<CurrentAttempt | undefined>()

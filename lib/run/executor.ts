@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import type { Knex } from 'knex'
 import type { AttemptRequest, RunningAttempt } from './attempt.js'
 import type { AbortCause, Outcome } from './outcome.js'
@@ -91,8 +92,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#abort('failed', error)
   }
 
-  closesApp (): void {
-    this.#closesApp = true
+  closes (app: FastifyInstance): void {
+    if (app === this.#request.app) this.#closesApp = true
   }
 
   async progress (value: unknown): Promise<void> {
@@ -210,8 +211,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     switch (cause) {
       case 'cancelled': return Object.freeze({ kind: 'cancelled', failure: this.#describe(this.#reason), durationMs: this.#duration() })
       case 'shutdown':
-        // Handed back, it would close the app of whoever runs it next.
-        if (this.#closesApp) return this.#failed(new UNSUPPORTED(this.#request.task.backend, 'a task that waits for app.close(), which waits for the task'), false)
+        // Handed back, or tried again, it would close the app of whoever runs it next.
+        if (this.#closesApp) return this.#failed(new UNSUPPORTED(this.#request.task.backend, 'a task that goes on after it has called app.close(), which waits for the task'), true)
         return Object.freeze({ kind: 'interrupted', durationMs: this.#duration() })
       case 'lease-lost': return Object.freeze({ kind: 'interrupted', durationMs: this.#duration() })
       default: return this.#failed(this.#reason, false)

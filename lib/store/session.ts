@@ -3,7 +3,7 @@ import { debuglog } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
 import type { Connections } from './connections.js'
-import type { Dialect } from './dialects/dialect.js'
+import type { ColumnType, Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
 import type { Clock } from '../core/clock.js'
@@ -70,6 +70,16 @@ export class Session {
   }
 
   get dialect (): Dialect { return this.#dialect }
+
+  /** A binding of a statement that is to be planned once: hidden from the planner where that is so. */
+  unseen (type: ColumnType): string {
+    return this.prepares ? this.#dialect.unseen(type) : '?'
+  }
+
+  /** How its sources bind what they have. */
+  get sight (): 'unseen' | 'seen' {
+    return this.prepares ? 'unseen' : 'seen'
+  }
 
   /** For tests: `dialect.now` is the database's clock plus the offset. Where there is none, no statement is any different. */
   useClock (clock: Clock): void {

@@ -149,8 +149,10 @@ export class Claimer {
 
   async #look (session: Session, room: Room): Promise<Look> {
     // An idle worker that is woken asks for whatever there is, in one round trip.
-    let claimed = this.#woken && this.#idle ? await this.#claims.ofAny(session, room) : 0
+    const any = this.#woken && this.#idle
     this.#woken = false
+    this.#idle = false
+    let claimed = any ? await this.#claims.ofAny(session, room) : 0
     const full = (found: Found): boolean => found.full || claimed >= room.limit
     if (claimed < room.limit && this.#lanes !== null) {
       const found = await this.#claimDown(session, this.#lanes, less(room, claimed), true)

@@ -1,8 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
+import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task, type FastifyTasksOptions } from 'fastify-tasks'
 import { databases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
 
 const add = () => task('math.add', async (a: number, b: number) => a + b)
 
@@ -38,13 +39,13 @@ for (const { name, open } of databases) {
     const database = await open()
     t.teardown(async () => { await database.close() })
     let closed: Promise<void> | undefined
-    const waits = task('waits', { takesContext: true, timeoutGrace: 20 }, async (context) => { await (closed = context.app.close() as unknown as Promise<void>) })
+    const waits = task('waits', { takesContext: true, timeoutGrace: 20, retry: 3 }, async (context) => { await (closed = context.app.close() as unknown as Promise<void>) })
     const goes = task('goes', { takesContext: true }, async (context) => { void context.app.close() })
     const options = { worker: { interval: 50, shutdownGrace: 100 }, backends: { default: { url: database.url } } }
     const app = await build(t, { tasks: [waits], ...options })
     const waiting = await waits.enqueue()
     await app.listen({ port: 0, host: '127.0.0.1' })
-    while (closed === undefined) await setImmediate()
+    await eventually(() => { assert.ok(closed) })
     await closed
     const second = await build(t, { tasks: [goes], ...options })
     const going = await goes.enqueue()

@@ -26,12 +26,12 @@ export interface Dialect {
 
   /**
    * A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever
-   * the number of rows. `unseen`: as `unseen` below.
+   * the number of rows. `unseen`: the planner does not look at what is bound.
    */
-  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>, how?: 'unseen'): RowSource
+  rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>, sight?: 'unseen' | 'seen'): RowSource
 
-  /** A table source of many pairs of an id and a text, with columns of these names, in the order given; unseen. */
-  pairs (id: string, text: string): RowSource
+  /** A table source of many pairs of an id and a text, with columns of these names, in the order given. */
+  pairs (id: string, text: string, sight: 'unseen' | 'seen'): RowSource
 
   /**
    * A binding that the planner does not look at: for statements that are to be planned once. It would think a plan for just

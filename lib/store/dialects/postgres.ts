@@ -24,8 +24,8 @@ export const postgres: Dialect = Object.freeze({
   isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,
   list: (values: readonly unknown[]) => [...values],
 
-  rows (columns, how) {
-    const arrays = columns.map(([, type]) => how === 'unseen' ? unseen(`${TYPES[type]}[]`) : `?::${TYPES[type]}[]`).join(', ')
+  rows (columns, sight) {
+    const arrays = columns.map(([, type]) => array(type, sight)).join(', ')
     const names = columns.map(([name]) => name).join(', ')
     return {
       sql: `(SELECT ${names}, ordinality - 1 AS ord FROM unnest(${arrays}) WITH ORDINALITY AS source(${names}))`,
@@ -33,8 +33,8 @@ export const postgres: Dialect = Object.freeze({
     }
   },
 
-  pairs: (id: string, text: string) => ({
-    sql: `(SELECT ${id}, ${text} FROM unnest(${unseen('uuid[]')}, ${unseen('text[]')}) AS source(${id}, ${text}))`,
+  pairs: (id: string, text: string, sight: 'unseen' | 'seen') => ({
+    sql: `(SELECT ${id}, ${text} FROM unnest(${array('uuid', sight)}, ${array('text', sight)}) AS source(${id}, ${text}))`,
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [arrayOf('uuid', rows.map((row) => row[0])), rows.map((row) => row[1])]
   }),
 
@@ -81,6 +81,10 @@ export const postgres: Dialect = Object.freeze({
     return Number(row?.['found']) * 100 / percent
   }
 } satisfies Dialect)
+
+function array (type: ColumnType, sight?: 'unseen' | 'seen'): string {
+  return sight === 'unseen' ? unseen(`${TYPES[type]}[]`) : `?::${TYPES[type]}[]`
+}
 
 // A sub-query is evaluated once, after the plan was made.
 function unseen (type: string): string {

@@ -12,7 +12,7 @@ export async function up (knex: Knex, tables: Tables, dialect: Dialect): Promise
   for (const statement of [...sql.tables(tables), ...indexes(tables)]) await knex.raw(statement)
   if (dialect.name === 'postgres') {
     // Every finish and claim leaves a dead version: room on the page for both to stay on it, which takes the space of one
-    // more version, since that of the first is free by the second. And a vacuum that starts by number, not by a share of a
+    // more version, since the first one's is free again by the time of the second update. And a vacuum that starts by number, not by a share of a
     // table that keeps finished rows for weeks.
     await knex.raw(`ALTER TABLE ${results} SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 1)`)
     await knex.raw(`CREATE INDEX ${tables.index('returned_at')} ON ${tables.returned} (backend, at)`)

@@ -85,7 +85,7 @@ interface LaneSource { readonly ctes: string, readonly before: unknown[], readon
 function laneSource (session: Session, { backend, lanes, quarantined = false }: ClaimRequest): LaneSource {
   const { dialect } = session
   if (isNamed(lanes)) {
-    const source = dialect.rows(LANE, 'unseen')
+    const source = dialect.rows(LANE, session.sight)
     return { ctes: '', before: [], sql: source.sql, bindings: source.bind(laneValues(lanes)) }
   }
   const { ctes, bindings } = laneCtes(session, backend, quarantined)

@@ -25,7 +25,7 @@ export interface Written { readonly rows: FinishedRow[], readonly tries: number 
  * changed, none of which is indexed, and on PostgreSQL no row comes back as long as it is all of them.
  */
 export async function finishPlain (session: Session, worker: string, endings: readonly PlainEnding[], ended: readonly number[]): Promise<Written> {
-  const source = session.dialect.rows(INPUT, session.prepares ? 'unseen' : undefined)
+  const source = session.dialect.rows(INPUT, session.sight)
   const bindings = [...source.bind(endings.map(({ id, claim, returnValue }) => [id, claim, returnValue])), worker]
   const { at, ids, tries } = session.dialect.writesInCtes
     ? await writeAtOnce(session, { worker, endings, source, bindings, asked: endings.length, ended })

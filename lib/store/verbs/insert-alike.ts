@@ -1,6 +1,7 @@
 import type { NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import type { Hint } from '../wake/wake.js'
+import { isPermanent } from '../faults.js'
 import { newlyStored } from './insert-statement.js'
 
 /** True for rows without limits that differ in nothing but id and arguments: one task, enqueued again and again. */
@@ -26,7 +27,7 @@ export interface HowAlike {
 export async function insertAlike (session: Session, rows: readonly NewRow[], how: HowAlike): Promise<Row[] | null> {
   const [first] = rows as [NewRow, ...NewRow[]]
   const { backend, task, queue, priority, options, runAfter, delay } = first
-  const source = session.dialect.pairs('id', 'args')
+  const source = session.dialect.pairs('id', 'args', session.sight)
   const bindings = [backend, task, queue, priority, options, runAfter, delay, ...source.bind(rows.map(({ id, args }) => [id, args]))]
   const { count, at } = session.dialect.writesInCtes
     ? await insertAtOnce(session, bindings, how)
@@ -46,13 +47,28 @@ async function insertAtOnce (session: Session, shared: readonly unknown[], { run
     stored AS (${insertOf(session, mayBeStored)} ${mayBeStored ? 'RETURNING 1' : ''})
     SELECT (SELECT at FROM n) AS at, ${mayBeStored ? '(SELECT count(*) FROM stored)' : 'NULL'} AS count,
       (SELECT count(pg_notify(h.channel, 'ready')) FROM (SELECT ?::text AS channel) AS h WHERE h.channel IS NOT NULL) AS told`
-  const bindings = [...shared, run === null ? hint?.channel ?? null : null]
+  const write = async (channel: string | null): Promise<ReadonlyArray<Record<string, unknown>>> => {
+    return (await session.write('store tasks', statement(false), [...shared, channel], { plan: 'once', again: statement(true) })).rows
+  }
   const [record] = run !== null
-    ? await run(statement(stored), bindings)
-    : (await session.write('store tasks', statement(false), bindings, { plan: 'once', again: statement(true) })).rows
-  if (run === null && hint !== null) hint.carried = true
+    ? await run(statement(stored), [...shared, null])
+    : hint === null ? await write(null) : await carrying(hint, write)
   const count = record?.['count'] ?? null
   return { at: Number(record?.['at']), count: count === null ? null : Number(count) }
+}
+
+/** With the hint; without it where that may be why the database refuses: it is never a reason for an enqueue to fail. */
+async function carrying<T> (hint: Hint, write: (channel: string | null) => Promise<T>): Promise<T> {
+  try {
+    const written = await write(hint.channel)
+    hint.outcome = 'carried'
+    return written
+  } catch (error) {
+    if (!isPermanent(error)) throw error
+    const written = await write(null)
+    hint.outcome = 'refused'
+    return written
+  }
 }
 
 // So many rows are counted faster than they come out of the driver.
@@ -74,12 +90,12 @@ async function insertInTurn (session: Session, rows: readonly NewRow[], bindings
 }
 
 /** In the order in which the source has them: it is the only one with more than one row. */
-function insertOf ({ dialect, tables }: Session, mayBeStored: boolean): string {
+function insertOf ({ dialect, tables, sight }: Session, mayBeStored: boolean): string {
   return `
     INSERT INTO ${tables.results} (run_after, due, enqueued_at, backend, task, queue, priority, options, id, args, status, claimable)
     SELECT t.after, CASE WHEN t.after > t.at THEN t.after ELSE t.at END, t.at,
       CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS smallint), CAST(? AS text), i.id, i.args, 'READY', true
     FROM (SELECT n.at, coalesce(CAST(? AS bigint), n.at + CAST(? AS bigint)) AS after FROM n) AS t
-      CROSS JOIN ${dialect.pairs('id', 'args').sql} AS i
+      CROSS JOIN ${dialect.pairs('id', 'args', sight).sql} AS i
     WHERE true ${mayBeStored ? 'ON CONFLICT DO NOTHING' : ''}`
 }

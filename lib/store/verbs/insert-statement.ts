@@ -31,7 +31,7 @@ export function insertSql (session: Session, source: RowSource, condition = 'tru
 }
 
 export function insertSource (session: Session): RowSource {
-  return session.dialect.rows(INPUT, 'unseen')
+  return session.dialect.rows(INPUT, session.sight)
 }
 
 /** In the order of `INPUT`. */

@@ -14,7 +14,7 @@ import { insertUnique } from './insert-unique.js'
  * Store rows, in their order. Rows with a unique key go one by one, sorted by key: each may have to wait for somebody
  * else's transaction, and two callers that wait for each other's in another order would deadlock.
  *
- * @param hint - is carried where one statement stores all
+ * @param hint - is carried where one statement stores all, and they are alike
  */
 export async function insert (session: Session, rows: readonly NewRow[], transaction: Knex.Transaction | null, hint: Hint | null = null): Promise<InsertedRow[]> {
   const bounds = boundsOf(rows)

@@ -45,7 +45,7 @@ function isTrue (value: unknown): boolean {
   return value === true || value === 1
 }
 
-const paused = ({ tables, dialect }: Session): string => `EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${dialect.unseen('text')} AND q.name = l.queue AND q.paused_at IS NOT NULL)`
+const paused = (session: Session): string => `EXISTS (SELECT 1 FROM ${session.tables.queues} q WHERE q.backend = ${session.unseen('text')} AND q.name = l.queue AND q.paused_at IS NOT NULL)`
 const limited = (session: Session, quarantined: boolean): string => `EXISTS (SELECT 1 ${limitedScope(session, quarantined)})`
 
 /** Where an index holds what is there and nothing else. The outer row stands even without a lane, so that the clock always comes back. */
@@ -68,9 +68,9 @@ function fromStart (session: Session, backend: string, quarantined: boolean): St
  */
 function fromCursors (session: Session, backend: string, quarantined: boolean, known: readonly Lane[], since: number | null): Statement {
   const { tables, dialect } = session
-  const ours = dialect.unseen('text')
+  const ours = session.unseen('text')
   const scope = `FROM ${tables.results} r WHERE r.backend = ${ours} AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
-  const source = dialect.rows(LANE, 'unseen')
+  const source = dialect.rows(LANE, session.sight)
   const queueBetween = (after: string, next: string): string => `CASE WHEN ${next} IS NULL THEN (SELECT min(r.queue) ${scope} AND r.queue > ${after})
     ELSE (SELECT min(r.queue) ${scope} AND r.queue > ${after} AND r.queue < ${next}) END`
   const priorityBetween = (lane: string, below: string): string => `(SELECT max(r.priority) ${scope} AND r.queue = ${lane}.queue AND r.priority < ${below} AND r.priority > ${lane}.above)`
@@ -96,7 +96,7 @@ function fromCursors (session: Session, backend: string, quarantined: boolean, k
     SELECT n.at AS now, n.limited, n.returned, l.queue, l.priority, l.due, l.seq, l.task, ${paused(session)} AS paused
     FROM (SELECT ${dialect.now} AS at, ${limited(session, quarantined)} AS limited, (
       SELECT json_agg(json_build_array(b.queue, b.priority, b.due))::text FROM (
-        SELECT queue, priority, min(due) AS due FROM ${tables.returned} WHERE backend = ${ours} AND at >= ${dialect.unseen('bigint')} GROUP BY queue, priority
+        SELECT queue, priority, min(due) AS due FROM ${tables.returned} WHERE backend = ${ours} AND at >= ${session.unseen('bigint')} GROUP BY queue, priority
       ) AS b) AS returned) AS n
     LEFT JOIN (
       SELECT w.queue, w.priority, h.due, h.seq, h.task FROM (
@@ -129,6 +129,6 @@ export function laneCtes ({ tables }: Session, backend: string, quarantined: boo
 }
 
 /** READY rows that have limits. */
-export function limitedScope ({ tables, dialect }: Session, quarantined: boolean): string {
-  return `FROM ${tables.results} l WHERE l.backend = ${dialect.unseen('text')} AND l.waiting IS NOT NULL AND ${quarantined ? '' : 'NOT '}l.quarantined`
+export function limitedScope (session: Session, quarantined: boolean): string {
+  return `FROM ${session.tables.results} l WHERE l.backend = ${session.unseen('text')} AND l.waiting IS NOT NULL AND ${quarantined ? '' : 'NOT '}l.quarantined`
 }

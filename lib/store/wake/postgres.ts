@@ -4,7 +4,7 @@ import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
 import { isId } from '../verbs/read.js'
 import { Listeners, type Hint, type Wake } from './wake.js'
-import { HINT_QUIET_MS, LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
+import { HINT_QUIET_MS, HINT_REFUSED_MS, HINT_REST, LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
 
 interface Client {
   query (sql: string): Promise<unknown>
@@ -17,7 +17,7 @@ interface Client {
  * LISTEN on a connection of its own, opened when somebody listens. A heartbeat finds a connection that is dead and does
  * not say so; while there is none, polling is the rule. NOTIFY takes a lock of all databases at commit, so it is
  * sent after the insert, at most once in 10 ms a process, and never by a finish that nobody waits for; an insert of a
- * process that has sent none for 25 ms carries it.
+ * process that has sent none for a while carries it.
  */
 export class PostgresWake implements Wake {
   readonly #listeners = new Listeners()
@@ -32,6 +32,7 @@ export class PostgresWake implements Wake {
   #closed = false
   #notifyTimer: NodeJS.Timeout | null = null
   #notifiedAt = -Infinity
+  #quietMs = HINT_QUIET_MS
   #notifyAgain = false
   #sending: Promise<unknown> = Promise.resolve()
 
@@ -66,14 +67,21 @@ export class PostgresWake implements Wake {
   }
 
   hint (): Hint | null {
-    const quiet = !this.#closed && this.#notifyTimer === null && performance.now() - this.#notifiedAt >= HINT_QUIET_MS
-    return quiet ? { channel: this.#session.channel, carried: false } : null
+    const now = performance.now()
+    if (this.#closed || this.#notifyTimer !== null || now - this.#notifiedAt < this.#quietMs) return null
+    return { channel: this.#session.channel, since: now, outcome: null }
   }
 
   stored (hint: Hint | null = null): void {
     this.#listeners.ready()
     if (this.#closed) return
-    if (hint?.carried === true && this.#notifyTimer === null) { this.#notified(); return }
+    if (hint?.outcome === 'carried') {
+      // However many processes do so, and however slow a commit is, none keeps others from the lock for long.
+      this.#quietMs = Math.max(HINT_QUIET_MS, HINT_REST * (performance.now() - hint.since))
+      if (this.#notifyTimer === null) this.#notified()
+      return
+    }
+    if (hint?.outcome === 'refused') this.#quietMs = HINT_REFUSED_MS
     if (this.#notifyTimer !== null) { this.#notifyAgain = true; return }
     this.#notify()
   }

@@ -6,8 +6,8 @@ import { TOUCH_INTERVAL_MS } from '../../core/limits.js'
 
 /**
  * SQLite says nothing, but its WAL file grows at every commit, in whichever process: that file is watched (inotify and
- * its like). It grows before the commit is there to be seen, so whoever has stored rows touches it afterwards, at most
- * once in 10 ms. A watcher that cannot be had, as on some network and container file systems, leaves polling.
+ * its like). It grows before the commit is there to be seen, so whoever has stored or ended rows touches it afterwards,
+ * at most once in 10 ms. A watcher that cannot be had, as on some network and container file systems, leaves polling.
  */
 export class SqliteWake implements Wake {
   readonly #listeners = new Listeners()
@@ -17,6 +17,7 @@ export class SqliteWake implements Wake {
   #scheduled = false
   #touchTimer: NodeJS.Timeout | null = null
   #touchAgain = false
+  #closed = false
 
   constructor (file: string | null) {
     this.#file = file
@@ -41,23 +42,29 @@ export class SqliteWake implements Wake {
 
   stored (): void {
     this.#listeners.ready()
-    if (this.#touchTimer !== null) this.#touchAgain = true
-    else this.#touch()
+    this.#tell()
   }
 
   ended (): void {
     this.#listeners.ended()
+    this.#tell()
   }
 
   async close (): Promise<void> {
+    this.#closed = true
     if (this.#touchTimer !== null) clearTimeout(this.#touchTimer)
     if (this.#touchAgain && this.#file !== null) touch(this.#file)
     this.#watcher?.close()
     this.#watcher = null
   }
 
+  #tell (): void {
+    if (this.#touchTimer !== null) this.#touchAgain = true
+    else this.#touch()
+  }
+
   #touch (): void {
-    if (this.#file === null) return
+    if (this.#file === null || this.#closed) return
     touch(this.#file)
     this.#touchAgain = false
     this.#touchTimer = setTimeout(() => {
@@ -99,7 +106,7 @@ export class SqliteWake implements Wake {
   }
 }
 
-/** Its WAL, or the file itself where it has none; in vain where this process may not: then polling is left. */
+/** Its WAL, or the file itself where it has none; in vain where this process does not own it: then the commit's own event is left, and polling. */
 function touch (file: string): void {
   const now = new Date()
   utimes(`${file}-wal`, now, now, (error) => { if (error !== null) utimes(file, now, now, () => {}) })

@@ -18,8 +18,10 @@ export interface Wake {
 /** Word to workers that goes with a statement, and is heard when that commits: a round trip less than afterwards. */
 export interface Hint {
   readonly channel: string
-  /** Set by the statement that took it along. */
-  carried: boolean
+  /** Monotonic, in ms. */
+  readonly since: number
+  /** What became of it: set by the statement that took it along. */
+  outcome: 'carried' | 'refused' | null
 }
 
 /** Listeners by subject; the part of a Wake that has nothing to do with a database. */
