@@ -1,7 +1,9 @@
+import { pause } from '../processes/clock.js'
 import { percentile } from '../report/statistics.js'
 import { until } from './stage.js'
 
 const WARM = 10 // enqueues before it counts
+const SETTLE_MS = 3_000 // until nobody is still loading anything
 
 /** From the call of an enqueue to the start of its task in an idle worker of another process. */
 export const pickup = {
@@ -19,6 +21,7 @@ export const pickup = {
     await worker.call('start')
     const sent = WARM + pickups
     await producer.call('paced', WARM, pauseMs, limitMs)
+    await pause(Math.min(SETTLE_MS, idleMs))
     const idle = await worker.call('idle', idleMs)
     const more = await producer.call('paced', pickups, pauseMs, limitMs)
     const { latencies } = await until(worker, Math.min(sent, WARM + more), limitMs)
