@@ -29,7 +29,7 @@ export class Sending {
   readonly #pooled: Pooled
   readonly #dialect: Dialect
   /** By text. Each verb has a few texts at most, whatever it is asked for. */
-  readonly #names = new Map<string, Options>()
+  readonly #names = new Map<string, Named>()
 
   constructor (connections: Connections, pooled: Pooled, dialect: Dialect) {
     this.#connections = connections
@@ -66,14 +66,35 @@ export class Sending {
       : await wire.send(connection, sql, bindings, all))
   }
 
-  /** The name to prepare a statement under: parsed and planned once a connection. */
+  /**
+   * The name to prepare a statement under: parsed and planned once a connection. It changes with every tenfold use.
+   * PostgreSQL keeps a plan for good once that is not dearer than what those before it cost on the average; where these were
+   * made while the tables were empty, it goes on to make a new one each time.
+   */
   #named (sql: string): Options {
     if (!this.#connections.prepares) return NO_OPTIONS
-    let options = this.#names.get(sql)
-    if (options === undefined) {
-      options = { name: `fastify_tasks_${createHash('sha256').update(sql).digest('hex').slice(0, 24)}` }
-      this.#names.set(sql, options)
+    let named = this.#names.get(sql)
+    if (named === undefined) {
+      named = { uses: 0, renewAt: RENEW_FIRST_AT, options: { name: nameOf(sql) } }
+      this.#names.set(sql, named)
     }
-    return options
+    named.uses += 1
+    if (named.uses > named.renewAt) {
+      named.options = { name: `${nameOf(sql)}_${named.renewAt}` }
+      named.renewAt *= 10
+    }
+    return named.options
   }
+}
+
+const RENEW_FIRST_AT = 10
+
+interface Named {
+  uses: number
+  renewAt: number
+  options: Options
+}
+
+function nameOf (sql: string): string {
+  return `fastify_tasks_${createHash('sha256').update(sql).digest('hex').slice(0, 24)}`
 }
