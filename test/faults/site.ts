@@ -56,7 +56,7 @@ export async function openSqliteSite ({ smallDisk = false } = {}): Promise<Site 
     direct: url,
     proxy: null,
     server: null,
-    disk: smallDisk ? diskOf(folder) : null,
+    disk: smallDisk ? diskOf(folder, async () => { await emptyLog(join(folder, 'tasks.sqlite3')) }) : null,
     ...readingOf(url),
     async close () {
       if (smallDisk) await run('umount', [folder])
@@ -164,16 +164,26 @@ async function mayMount (): Promise<boolean> {
   }
 }
 
-function diskOf (folder: string): Disk {
+/** @param first - what is to be done before it is filled */
+function diskOf (folder: string, first: () => Promise<void> = async () => {}): Disk {
   const ballast = join(folder, 'ballast')
   return {
     async fill () {
+      await first()
       const { bavail, bsize } = await statfs(folder)
       // Somebody may take some of it meanwhile.
       await writeFile(ballast, Buffer.alloc(bavail * bsize)).catch((error: { code?: unknown }) => { if (error.code !== 'ENOSPC') throw error })
     },
     async empty () { await rm(ballast, { force: true }) }
   }
+}
+
+/** Else its pages may be written anew for seconds, in room that they have: a full disk would hurt nobody. */
+async function emptyLog (filename: string): Promise<void> {
+  const knex = knexFactory({ client: 'sqlite3', connection: { filename }, useNullAsDefault: true })
+  await knex.raw('PRAGMA busy_timeout = 2000').catch(() => {})
+  await knex.raw('PRAGMA wal_checkpoint(TRUNCATE)').catch(() => {})
+  await knex.destroy()
 }
 
 function readingOf (url: string): Pick<Site, 'waitUntilEmpty' | 'rows' | 'remains'> {
