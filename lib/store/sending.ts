@@ -67,7 +67,7 @@ export class Sending {
   }
 
   /**
-   * The name to prepare a statement under: parsed and planned once a connection. It changes with every tenfold use.
+   * The name to prepare a statement under: parsed and planned once a connection. It changes with every tenfold use, up to 10,000.
    * PostgreSQL keeps a plan for good once that is not dearer than what those before it cost on the average; where these were
    * made while the tables were empty, it goes on to make a new one each time.
    */
@@ -81,13 +81,14 @@ export class Sending {
     named.uses += 1
     if (named.uses > named.renewAt) {
       named.options = { name: `${nameOf(sql)}_${named.renewAt}` }
-      named.renewAt *= 10
+      named.renewAt = named.renewAt < RENEW_LAST_AT ? named.renewAt * 10 : Infinity
     }
     return named.options
   }
 }
 
 const RENEW_FIRST_AT = 10
+const RENEW_LAST_AT = 10_000 // a connection keeps those before until it ends
 
 interface Named {
   uses: number
