@@ -32,6 +32,8 @@ const { store: origin, settings, memory, end: endMemory, pipe } = workerData as 
 const port = parentPort as NonNullable<typeof parentPort>
 const heartbeat = new Heartbeat(memory)
 const end = new ThreadEnd(endMemory)
+// Before the driver is loaded: a process that exits meanwhile would be aborted as well (SIGABRT). Ends this thread alone.
+if (!end.open()) process.exit()
 // A connection that is dead and does not say so must not cost the lease: there is time for several tries.
 const callTimeout = Math.min(CALL_TIMEOUT_MS, Math.max(KEEPER_CALL_MIN_MS, settings.leaseMs / 6))
 const { store, release } = openThreadStore({ ...origin, config: { ...origin.config, callTimeout } })
@@ -52,7 +54,6 @@ void run()
 async function run (): Promise<void> {
   keeper.connected = false // the loop is watched from the first moment
   keeper.start()
-  if (!end.open()) return
   const backoff = new Backoff(50, 1_000)
   while (!stopped.signal.aborted) {
     try {

@@ -7,8 +7,8 @@ const CLOSED = 3
 
 /**
  * How a thread with a SQLite file ends: by itself, and never from outside. The driver completes its work in the thread
- * that asked for it; where Node.js takes that thread down meanwhile (`terminate`, or the process exits), it aborts the
- * whole process. Shared memory, because a process that exits handles no messages any more.
+ * that asked for it; where Node.js takes that thread down meanwhile (`terminate`, or the process exits), or while the driver
+ * is being loaded, it aborts the whole process. Shared memory, because a process that exits handles no messages any more.
  */
 export class ThreadEnd {
   readonly memory: SharedArrayBuffer
@@ -19,7 +19,7 @@ export class ThreadEnd {
     this.#cells = new Int32Array(memory)
   }
 
-  /** In the thread: it is about to open its database. False where the process is leaving: then it must not. */
+  /** In the thread: it is about to load its driver and open its database. False where the process is leaving: then it must not. */
   open (): boolean {
     return Atomics.compareExchange(this.#cells, 0, IDLE, OPEN) === IDLE
   }

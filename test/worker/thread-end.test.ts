@@ -19,6 +19,15 @@ for (const how of ['exits', 'stops'] as const) {
   })
 }
 
+for (const milliseconds of [200, 500, 800]) {
+  t.test(`a process that exits ${milliseconds} ms after its keepers began to load does so with its own exit code`, { timeout: 60_000, buffered: true }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-keepers-'))
+    t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
+    const child = startProcess(t, fixture, { args: [join(folder, 'tasks.sqlite3'), String(milliseconds)] })
+    t.same(await child.exit(), { code: 7, signal: null }, child.lines.join('\n'))
+  })
+}
+
 t.test('a process that gives up a lease while its renewals wait for a lock is not taken for one that stands still', { timeout: 60_000 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-keepers-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
