@@ -14,6 +14,7 @@ export const LIMITED_GROUPS_MAX = 500 // groups of limited rows that one look co
 export const RATE_STAMPS_MAX = 200 // moments that a rate limit remembers: a start may count for up to a 200th of its time too long
 export const RATE_MARGIN_MS = 50 // a start counts so much longer than its time, at most, because an attempt begins a moment after its claim
 export const RATE_MARGIN_SHARE = 0.05 // of the time, where that is less
+export const RATE_AHEAD_MAX_MS = 5_000 // a start that is slow to come is counted as so much later, at most
 export const BATCH_RATE_WAIT_MS = 5_000 // a batch waits this long for a rate limit to let the next one through
 export const LIMIT_BUSY_MS = 10 // after which a limit that another worker was deciding about is looked at again
 export const PRIORITY_MIN = -100 // DEP 14

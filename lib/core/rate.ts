@@ -1,4 +1,4 @@
-import { RATE_MARGIN_MS, RATE_MARGIN_SHARE, RATE_STAMPS_MAX } from './limits.js'
+import { RATE_AHEAD_MAX_MS, RATE_MARGIN_MS, RATE_MARGIN_SHARE, RATE_STAMPS_MAX } from './limits.js'
 
 /** At most `max` starts in any time of `every` milliseconds. */
 export interface RateRule {
@@ -22,8 +22,7 @@ export function parseRateLog (text: string | null | undefined): RateLog {
 /** How many may start now, and in how many milliseconds the next may, where none may now. */
 export function freeOf (log: RateLog, now: number, { max, every: asked }: RateRule): { free: number, nextIn: number } {
   const every = lengthOf(asked)
-  // What lies further ahead than one time is of a clock that was set back since: it would hold the rate back until then.
-  const within = log.starts.filter(([at]) => at > now - every && at <= now + every)
+  const within = log.starts.filter(([at]) => at > now - every && at <= now + aheadOf(every))
   let excess = within.reduce((sum, [, count]) => sum + count, 0) - max
   if (excess < 0) return { free: -excess, nextIn: 0 }
   for (const [at, count] of within) {
@@ -42,7 +41,7 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
   const width = span / RATE_STAMPS_MAX
   const starts: Array<[number, number]> = []
   for (const [at, number] of [...log.starts, [now, count] as const].sort(([a], [b]) => a - b)) {
-    if (at <= now - span || at > now + span) continue
+    if (at <= now - span || at > now + aheadOf(span)) continue
     const last = starts.at(-1)
     const bucket = Math.floor(at / width)
     if (last !== undefined && Math.floor(last[0] / width) === bucket) starts[starts.length - 1] = [at, last[1] + number]
@@ -65,6 +64,14 @@ export function withLaterStarts (log: RateLog, from: number, to: number, count: 
 /** How much longer than asked for a start counts, because an attempt begins a moment after it was claimed. */
 export function marginOf (every: number): number {
   return Math.min(RATE_MARGIN_MS, every * RATE_MARGIN_SHARE)
+}
+
+/**
+ * How far ahead of now a start may lie: one that is slow to come is counted ahead of it. What lies further ahead is of a
+ * clock that was set back since, and would hold the rate back until then.
+ */
+function aheadOf (length: number): number {
+  return length + RATE_AHEAD_MAX_MS
 }
 
 function lengthOf (every: number): number {

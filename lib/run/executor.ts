@@ -17,8 +17,8 @@ import { logFields } from './log-fields.js'
  *
  * - `context.transaction()` committed: `committed`, also when the function throws or hangs afterwards;
  * - a cause aborted the attempt before the function settled: a timeout fails it, a cancellation cancels it and a lost
- *   lease interrupts it, whatever the function returns or throws; a shutdown interrupts it unless it returns, and fails one that has called
- *   `app.close()` itself;
+ *   lease interrupts it, whatever the function returns or throws; a shutdown interrupts it unless it returns, and fails
+ *   one that has called `app.close()` itself;
  * - the function returned, or threw.
  *
  * An aborted function gets `timeoutGrace` to settle; then the attempt has its outcome without it.

@@ -73,7 +73,7 @@ export class Session {
 
   /** A binding of a statement that is to be planned once: hidden from the planner where that is so. */
   unseen (type: ColumnType): string {
-    return this.prepares ? this.#dialect.unseen(type) : '?'
+    return this.#dialect.value(type, this.sight)
   }
 
   /** How its sources bind what they have. */

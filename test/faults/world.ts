@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openStore } from '#lib/store/index.js'
+import { isAlive } from '../support/alive.ts'
 import { startProcess, type TestProcess } from '../support/processes.ts'
 import { eventually } from '../support/eventually.ts'
 import { monotonic, parseLedger, readLedgers, type Entry } from './ledger.ts'
@@ -257,11 +258,7 @@ function openAttempts (entries: readonly Entry[]): number {
   return entries.filter(({ what }) => what === 'start').length - entries.filter(({ what }) => what === 'end').length
 }
 
-export function isAlive (pid: number): boolean {
-  return signal(pid, 0)
-}
-
-function signal (pid: number, name: NodeJS.Signals | 0): boolean {
+function signal (pid: number, name: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, name)
   } catch {

@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { isAlive } from '../support/alive.ts'
 import { eventually } from '../support/eventually.ts'
 import { databases } from '../support/databases.ts'
 import { setting } from './setting.ts'
 
 // Each has processes and a database of its own, and mostly waits.
 t.jobs = 2
-
-function isAlive (pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
 
 let bootMs = 800 // what a worker takes to boot, by what was seen
 

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { isAlive } from '../support/alive.ts'
 import { eventually } from '../support/eventually.ts'
 import { setting } from './setting.ts'
 
 t.jobs = 2
-
-function isAlive (pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
 
 t.test('worker processes end at once with a supervisor that is killed, and what they ran is run by others within the bound', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)

@@ -34,10 +34,10 @@ export interface Dialect {
   pairs (id: string, text: string, sight: 'unseen' | 'seen'): RowSource
 
   /**
-   * A binding that the planner does not look at: for statements that are to be planned once. It would think a plan for just
-   * these values cheaper, and so make one each time, which takes several times as long as the statement.
+   * One value. `unseen` is for statements that are to be planned once: the planner would think a plan for just these values
+   * cheaper, and so make one each time, which takes several times as long as the statement.
    */
-  unseen (type: ColumnType): string
+  value (type: ColumnType, sight: 'unseen' | 'seen'): string
 
   /** To be joined to the table of a column that holds a list of ids: one row an id. */
   elements (column: string): { readonly from: string, readonly id: string }

@@ -38,7 +38,7 @@ export const postgres: Dialect = Object.freeze({
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [arrayOf('uuid', rows.map((row) => row[0])), rows.map((row) => row[1])]
   }),
 
-  unseen: (type: ColumnType) => unseen(TYPES[type]),
+  value: (type: ColumnType, sight: 'unseen' | 'seen') => sight === 'unseen' ? unseen(TYPES[type]) : '?',
 
   elements: (column: string) => ({ from: `LATERAL unnest(${column}) AS e (value)`, id: 'e.value' }),
   // LIMIT: else the planner may read the whole table to join it, once it thinks of many ids.

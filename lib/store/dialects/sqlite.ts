@@ -36,7 +36,7 @@ export const sqlite: Dialect = Object.freeze({
     bind: (rows: ReadonlyArray<readonly unknown[]>) => [`{${rows.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`]
   }),
 
-  unseen: () => '?', // nothing is planned for values here
+  value: () => '?', // nothing is planned for values here
 
   elements: (column: string) => ({ from: `json_each(${column}) AS e`, id: 'e.value' }),
   lookUp: (table: string) => `CROSS JOIN ${table} r WHERE r.id = c.id`, // a CROSS JOIN is done in the order in which it stands

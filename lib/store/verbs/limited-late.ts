@@ -1,5 +1,6 @@
 import type { LimitedClaimRequest } from '../store.js'
 import type { Run, Session } from '../session.js'
+import { RATE_AHEAD_MAX_MS } from '../../core/limits.js'
 import { marginOf, parseRateLog, withLaterStarts } from '../../core/rate.js'
 import { locksOf } from './limited-locks.js'
 import { writeRates } from './limited-rates.js'
@@ -30,7 +31,7 @@ export async function countLater (session: Session, { backend }: LimitedClaimReq
     const counts = new Map([...started.counts].filter(([, { every }]) => late - allowed > marginOf(every)))
     if (counts.size === 0) return
     // This may take as long again: they are counted so much ahead of it.
-    allowed = Math.ceil(late)
+    allowed = Math.min(Math.ceil(late), RATE_AHEAD_MAX_MS)
     try {
       const { value } = await session.transact('count starts', async (run) => {
         await lock(session, run, backend, [...counts.keys()])

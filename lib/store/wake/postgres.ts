@@ -3,6 +3,7 @@ import type { Listener, WakeEvent } from '../store.js'
 import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
 import { isId } from '../verbs/read.js'
+import { Spaced } from './spaced.js'
 import { Listeners, type Hint, type Wake } from './wake.js'
 import { HINT_QUIET_MS, HINT_REFUSED_MS, HINT_REST, LISTEN_CLOSE_MS, LISTEN_HEARTBEAT_MS, LISTEN_RECONNECT_MAX_MS, NOTIFY_INTERVAL_MS, WAIT_ROW_MS } from '../../core/limits.js'
 
@@ -30,10 +31,8 @@ export class PostgresWake implements Wake {
   #reconnect: NodeJS.Timeout | null = null
   #failures = 0
   #closed = false
-  #notifyTimer: NodeJS.Timeout | null = null
-  #notifiedAt = -Infinity
+  readonly #notify = new Spaced(NOTIFY_INTERVAL_MS, () => { this.#send() })
   #quietMs = HINT_QUIET_MS
-  #notifyAgain = false
   #sending: Promise<unknown> = Promise.resolve()
 
   constructor (session: Session, knex: Knex, listen: boolean) {
@@ -68,7 +67,7 @@ export class PostgresWake implements Wake {
 
   hint (): Hint | null {
     const now = performance.now()
-    if (this.#closed || this.#notifyTimer !== null || now - this.#notifiedAt < this.#quietMs) return null
+    if (this.#closed || this.#notify.resting || now - this.#notify.lastAt < this.#quietMs) return null
     return { channel: this.#session.channel, since: now, outcome: null }
   }
 
@@ -78,12 +77,11 @@ export class PostgresWake implements Wake {
     if (hint?.outcome === 'carried') {
       // However many processes do so, and however slow a commit is, none keeps others from the lock for long.
       this.#quietMs = Math.max(HINT_QUIET_MS, HINT_REST * (performance.now() - hint.since))
-      if (this.#notifyTimer === null) this.#notified()
+      this.#notify.done()
       return
     }
     if (hint?.outcome === 'refused') this.#quietMs = HINT_REFUSED_MS
-    if (this.#notifyTimer !== null) { this.#notifyAgain = true; return }
-    this.#notify()
+    this.#notify.ask()
   }
 
   ended (): void {
@@ -92,25 +90,10 @@ export class PostgresWake implements Wake {
 
   async close (): Promise<void> {
     this.#closed = true
-    if (this.#notifyTimer !== null && this.#notifyAgain) { clearTimeout(this.#notifyTimer); this.#send() }
-    if (this.#notifyTimer !== null) clearTimeout(this.#notifyTimer)
+    this.#notify.close()
     await this.#sending
     await this.#connecting
     await this.#drop()
-  }
-
-  #notify (): void {
-    this.#send()
-    this.#notified()
-  }
-
-  #notified (): void {
-    this.#notifiedAt = performance.now()
-    this.#notifyAgain = false
-    this.#notifyTimer = setTimeout(() => {
-      this.#notifyTimer = null
-      if (this.#notifyAgain) this.#notify()
-    }, NOTIFY_INTERVAL_MS)
   }
 
   #send (): void {

@@ -1,6 +1,7 @@
 import { utimes, watch, type FSWatcher } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Listener, WakeEvent } from '../store.js'
+import { Spaced } from './spaced.js'
 import { Listeners, type Hint, type Wake } from './wake.js'
 import { TOUCH_INTERVAL_MS } from '../../core/limits.js'
 
@@ -15,12 +16,12 @@ export class SqliteWake implements Wake {
   #watcher: FSWatcher | null = null
   #healthy = true
   #scheduled = false
-  #touchTimer: NodeJS.Timeout | null = null
-  #touchAgain = false
+  readonly #tell: Spaced
   #closed = false
 
   constructor (file: string | null) {
     this.#file = file
+    this.#tell = new Spaced(TOUCH_INTERVAL_MS, () => { if (file !== null) touch(file) })
   }
 
   async onReady (listener: (event: WakeEvent) => void): Promise<Listener> {
@@ -42,36 +43,19 @@ export class SqliteWake implements Wake {
 
   stored (): void {
     this.#listeners.ready()
-    this.#tell()
+    if (this.#file !== null && !this.#closed) this.#tell.ask()
   }
 
   ended (): void {
     this.#listeners.ended()
-    this.#tell()
+    if (this.#file !== null && !this.#closed) this.#tell.ask()
   }
 
   async close (): Promise<void> {
     this.#closed = true
-    if (this.#touchTimer !== null) clearTimeout(this.#touchTimer)
-    if (this.#touchAgain && this.#file !== null) touch(this.#file)
+    this.#tell.close()
     this.#watcher?.close()
     this.#watcher = null
-  }
-
-  #tell (): void {
-    if (this.#touchTimer !== null) this.#touchAgain = true
-    else this.#touch()
-  }
-
-  #touch (): void {
-    if (this.#file === null || this.#closed) return
-    touch(this.#file)
-    this.#touchAgain = false
-    this.#touchTimer = setTimeout(() => {
-      this.#touchTimer = null
-      if (this.#touchAgain) this.#touch()
-    }, TOUCH_INTERVAL_MS)
-    this.#touchTimer.unref()
   }
 
   #open (): void {
