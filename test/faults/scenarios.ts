@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Happening } from './checker.ts'
+import { monotonic } from './ledger.ts'
 import type { StopMode } from './postgres-server.ts'
 import type { Site } from './site.ts'
 import type { World } from './world.ts'
@@ -112,12 +113,19 @@ const readOnlyServer: Blow = async (world, random) => {
   await ask(world.site, 'SET default_transaction_read_only = off', 'ALTER SYSTEM RESET default_transaction_read_only', 'SELECT pg_reload_conf()')
 }
 
+const FULL_TRIES = 20
 const fillDisk: Blow = async (world, random) => {
   const { disk } = world.site
   if (disk === null) return
   await disk.fill()
+  const since = monotonic()
   world.note('disk-full')
   await sleep(500 + 1_500 * random())
+  // SQLite may write its log anew in the room that it has, and a busy machine may ask for nothing meanwhile.
+  for (let tries = 0; tries < FULL_TRIES && !await world.has('refused-enqueue', since); tries++) {
+    await disk.fill()
+    await sleep(500)
+  }
   await disk.empty()
   await world.site.server?.start() // one whose log finds no room ends itself
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -172,13 +172,13 @@ function diskOf (folder: string, first: () => Promise<void> = async () => {}): D
       await first()
       const { bavail, bsize } = await statfs(folder)
       // Somebody may take some of it meanwhile.
-      await writeFile(ballast, Buffer.alloc(bavail * bsize)).catch((error: { code?: unknown }) => { if (error.code !== 'ENOSPC') throw error })
+      await appendFile(ballast, Buffer.alloc(bavail * bsize)).catch((error: { code?: unknown }) => { if (error.code !== 'ENOSPC') throw error })
     },
     async empty () { await rm(ballast, { force: true }) }
   }
 }
 
-/** Else its pages may be written anew for seconds, in room that they have: a full disk would hurt nobody. */
+/** Else its pages may be written anew for seconds, in room that they have: a full disk would hurt nobody. In vain beside a checkpoint of another's. */
 async function emptyLog (filename: string): Promise<void> {
   const knex = knexFactory({ client: 'sqlite3', connection: { filename }, useNullAsDefault: true })
   await knex.raw('PRAGMA busy_timeout = 2000').catch(() => {})

@@ -94,6 +94,11 @@ export class World {
     writeSync(this.#file, `${JSON.stringify({ what, at: monotonic(), pid: process.pid, ...fields })}\n`)
   }
 
+  /** True where something of that kind is in a ledger since that moment. */
+  async has (what: string, since: number): Promise<boolean> {
+    return (await this.entries()).some((entry) => entry.what === what && entry.at >= since)
+  }
+
   async entries (): Promise<Entry[]> {
     const own = parseLedger(await readFile(join(this.folder, 'faults.jsonl'), 'utf8'))
     return [...own, ...await readLedgers(this.ledgers)].sort((a, b) => a.at - b.at)
