@@ -11,6 +11,9 @@ import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 const root = resolve(import.meta.dirname, '..')
+/** @type {string[]} */
+const outdirs = []
+process.on('exit', () => { for (const outdir of outdirs) rmSync(outdir, { recursive: true, force: true }) })
 
 /**
  * @param {readonly string[]} files the tests, from the root of the package
@@ -20,7 +23,7 @@ const root = resolve(import.meta.dirname, '..')
 export async function buildTests (files, { together = false } = {}) {
   await mkdir(join(root, '.tests'), { recursive: true })
   const outdir = await mkdtemp(join(root, '.tests/run-')) // runs beside each other have one each
-  process.on('exit', () => { rmSync(outdir, { recursive: true, force: true }) })
+  outdirs.push(outdir)
   await build({
     absWorkingDir: root,
     entryPoints: [...files],
