@@ -234,14 +234,14 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     const results: TaskResult[] = []
     for (const [index, request] of requests.entries()) {
       const { row, isDuplicate } = inserted[index] as InsertedRow
-      const fields = isDuplicate ? { ...await this.decodeRow(row), isDuplicate } : this.#fieldsOfNew(request, row)
-      results.push(this.resultOf(fields))
+      results.push(isDuplicate ? this.resultOf({ ...await this.decodeRow(row), isDuplicate }) : this.#resultOfNew(request, row))
     }
     return results
   }
 
-  #fieldsOfNew (request: EnqueueRequest, { enqueuedAt, runAfter }: Row): ResultFields {
-    return this.createFields(request, { enqueuedAt: new Date(enqueuedAt), runAfter: runAfter === null ? null : new Date(runAfter) })
+  #resultOfNew (request: EnqueueRequest, { enqueuedAt, runAfter }: Row): TaskResult {
+    const fields = (): ResultFields => this.createFields(request, { enqueuedAt: new Date(enqueuedAt), runAfter: runAfter === null ? null : new Date(runAfter) })
+    return createTaskResult(fields, this.#source)
   }
 
   #announce (results: readonly TaskResult[]): void {

@@ -100,8 +100,11 @@ export interface ResultSource {
 
 const kReplace = Symbol('replace')
 
-/** Make a result. `replaceFields` is for the backend that holds it back (request.tasks) and for the Dummy backend. */
-export function createTaskResult (fields: ResultFields, source: ResultSource): TaskResult {
+/**
+ * Make a result; its fields may be made when somebody looks at them, which for most of a large enqueue nobody does.
+ * `replaceFields` is for the backend that holds it back (request.tasks) and for the Dummy backend.
+ */
+export function createTaskResult (fields: ResultFields | (() => ResultFields), source: ResultSource): TaskResult {
   return new Snapshot(fields, source)
 }
 
@@ -111,11 +114,11 @@ export function replaceFields (result: TaskResult, fields: ResultFields): void {
 }
 
 class Snapshot implements TaskResult {
-  #fields: ResultFields
+  #known: ResultFields | (() => ResultFields)
   readonly #source: ResultSource
 
-  constructor (fields: ResultFields, source: ResultSource) {
-    this.#fields = fields
+  constructor (fields: ResultFields | (() => ResultFields), source: ResultSource) {
+    this.#known = fields
     this.#source = source
   }
 
@@ -147,14 +150,14 @@ class Snapshot implements TaskResult {
   }
 
   async refresh (): Promise<void> {
-    this.#fields = this.#keep(await this.#verb('read', 'reading results')(this.id))
+    this.#known = this.#keep(await this.#verb('read', 'reading results')(this.id))
   }
 
   async wait (options: { timeout?: Duration | undefined, signal?: AbortSignal | undefined } = {}): Promise<TaskResult> {
     // A FAILED or CANCELLED one may have been put back since it was read.
     if (this.status === 'SUCCESSFUL' || (this.isFinished && this.#source.wait === undefined)) return this
     const wait = this.#verb('wait', 'waiting for results')
-    this.#fields = this.#keep(await wait(this.id, options))
+    this.#known = this.#keep(await wait(this.id, options))
     return this
   }
 
@@ -174,6 +177,11 @@ class Snapshot implements TaskResult {
     return names.length === 0 ? record : { ...record, unreadable: names }
   }
 
+  get #fields (): ResultFields {
+    if (typeof this.#known === 'function') this.#known = this.#known()
+    return this.#known
+  }
+
   #read (field: 'args' | 'progress' | 'returnValue'): unknown {
     const error = this.#fields.unreadable?.[field]
     if (error !== undefined) throw error
@@ -181,7 +189,7 @@ class Snapshot implements TaskResult {
   }
 
   [kReplace] (fields: ResultFields): void {
-    this.#fields = fields
+    this.#known = fields
   }
 
   /** isDuplicate says what the enqueue met; a later read of the row does not know. */

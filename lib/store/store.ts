@@ -192,7 +192,7 @@ export interface UniqueRule {
 }
 
 export interface InsertedRow {
-  /** The row that stands: the new one, or under a unique key the one that was there. */
+  /** The row that stands: the new one, or under a unique key the one that was there. It may be made when it is asked for. */
   readonly row: Row
   readonly isDuplicate: boolean
 }

@@ -11,7 +11,8 @@ export const insertChapter: Chapter = (test) => {
     const given = newRow({ task: 'a.b', queue: 'mails', priority: -7, args: '[1,"x"]', options: '{"timeout":5}' })
     const [inserted] = await store.insert([given])
     const before = await store.get(given.id)
-    assert.deepEqual(inserted, { row: before, isDuplicate: false })
+    assert.deepEqual(inserted?.row, before)
+    assert.equal(inserted?.isDuplicate, false)
     assert.ok(before !== null)
     const { enqueuedAt, due, ...rest } = before
     assert.ok(Number.isInteger(enqueuedAt) && Math.abs(enqueuedAt - Date.now()) < 3_600_000, 'a moment in milliseconds')
@@ -54,8 +55,8 @@ export const insertChapter: Chapter = (test) => {
 
   test('an insert that is sent again stores nothing twice and answers the same', async ({ store }) => {
     const rows = [newRow({ args: '[1]' }), newRow({ args: '[2]' })]
-    const first = await store.insert(rows)
-    assert.deepEqual(await store.insert(rows), first)
+    const stored = async (): Promise<unknown> => (await store.insert(rows)).map(({ row, isDuplicate }) => ({ row, isDuplicate }))
+    assert.deepEqual(await stored(), await stored())
     assert.equal((await store.stats(BACKEND)).queues['default']?.ready, 2)
   })
 

@@ -1,4 +1,4 @@
-import type { NewRow, Row } from '../store.js'
+import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import type { Hint } from '../wake/wake.js'
 import { isPermanent } from '../faults.js'
@@ -20,22 +20,38 @@ export interface HowAlike {
 }
 
 /**
- * Store such rows: what they share is sent once, and the one moment comes back once. The usual case, and half the work of
+ * How such rows are stored: what they share is sent once, and the one moment comes back once. The usual case, and half the work of
  * the general statement. Not having to look whether they are stored makes a row a fifth cheaper on PostgreSQL. Null where
  * some were.
  */
-export async function insertAlike (session: Session, rows: readonly NewRow[], how: HowAlike): Promise<Row[] | null> {
+export function prepareAlike (session: Session, rows: readonly NewRow[]): (how: HowAlike) => Promise<InsertedRow[] | null> {
   const [first] = rows as [NewRow, ...NewRow[]]
   const { backend, task, queue, priority, options, runAfter, delay } = first
   const source = session.dialect.pairs('id', 'args', session.sight)
   const bindings = [backend, task, queue, priority, options, runAfter, delay, ...source.bind(rows.map(({ id, args }) => [id, args]))]
-  const { count, at } = session.dialect.writesInCtes
-    ? await insertAtOnce(session, bindings, how)
-    : await insertInTurn(session, rows, bindings, how.run)
-  if (count !== null && count !== rows.length) return null
-  const after = runAfter ?? (delay === null ? null : at + delay)
-  const decided = { enqueued_at: at, run_after: after, due: after !== null && after > at ? after : at }
-  return rows.map((row) => newlyStored(row, decided))
+  return async (how) => {
+    const { count, at } = session.dialect.writesInCtes
+      ? await insertAtOnce(session, bindings, how)
+      : await insertInTurn(session, rows, bindings, how.run)
+    if (count !== null && count !== rows.length) return null
+    const after = runAfter ?? (delay === null ? null : at + delay)
+    const decided = { enqueued_at: at, run_after: after, due: after !== null && after > at ? after : at }
+    return rows.map((row) => new Alike(row, decided))
+  }
+}
+
+/** Most of a row that was just stored is never looked at, and a call may store a hundred thousand of them. */
+class Alike implements InsertedRow {
+  readonly isDuplicate = false
+  readonly #row: NewRow
+  readonly #decided: Record<string, unknown>
+
+  constructor (row: NewRow, decided: Record<string, unknown>) {
+    this.#row = row
+    this.#decided = decided
+  }
+
+  get row (): Row { return newlyStored(this.#row, this.#decided) }
 }
 
 /** `count` is null for all. */

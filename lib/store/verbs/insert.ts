@@ -7,7 +7,7 @@ import { columnsOf, toRow } from '../row.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
 import { boundsOf, lockQueues, refuseFull, refuseOverfull } from './insert-room.js'
-import { areAlike, insertAlike, type HowAlike } from './insert-alike.js'
+import { areAlike, prepareAlike, type HowAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
 
 /**
@@ -30,9 +30,12 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
       if (transaction === null) await lockQueues(session, run, bounds)
       duplicates = await refuseFull(session, run, bounds)
     }
+    let next = prepare(session, plain, 0)
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
-      const part = plain.length <= INSERT_ROWS_MAX ? plain : plain.slice(start, start + INSERT_ROWS_MAX)
-      for (const row of await insertPlain(session, part, { run, stored, hint })) inserted.push({ row, isDuplicate: false })
+      const storing = next({ run, stored, hint })
+      // What is to be bound is put together while the database stores what was bound before.
+      next = prepare(session, plain, start + INSERT_ROWS_MAX)
+      for (const each of await storing) inserted.push(each)
     }
     if (keyed.length === 0) return inserted
     const byId = new Map(inserted.map((each) => [each.row.id, each]))
@@ -68,11 +71,18 @@ async function inTransaction (session: Session, store: StoreRows, stored = false
   }
 }
 
+type Prepared = (how: HowAlike) => Promise<InsertedRow[]>
+
+/** The part of the rows that begins there. */
+function prepare (session: Session, all: readonly NewRow[], start: number): Prepared {
+  const rows = all.length <= INSERT_ROWS_MAX ? all : all.slice(start, start + INSERT_ROWS_MAX)
+  if (start >= all.length) return async () => []
+  const alike = areAlike(rows) ? prepareAlike(session, rows) : null
+  return async (how) => await alike?.(how) ?? (await insertPlain(session, rows, how)).map((row) => ({ row, isDuplicate: false }))
+}
+
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where there are tags. */
-async function insertPlain (session: Session, rows: readonly NewRow[], how: HowAlike): Promise<Row[]> {
-  const { run } = how
-  const alike = areAlike(rows) ? await insertAlike(session, rows, how) : null
-  if (alike !== null) return alike
+async function insertPlain (session: Session, rows: readonly NewRow[], { run }: HowAlike): Promise<Row[]> {
   const source = insertSource(session)
   const [sql, bindings] = [insertSql(session, source), source.bind(rows.map(insertValues))]
   const tagged = rows.some(({ tags }) => tags.length > 0)
