@@ -25,7 +25,7 @@ t.test('an idle worker that gets SIGTERM exits at once with 0', { buffered: true
 t.test('a running attempt ends within the grace, and nothing more is claimed', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
   const process = worker(['--concurrency', '1'])
-  const running = await app.tasks.enqueue('slow', 700)
+  const running = await app.tasks.enqueue('slow', 2_000) // on a busy machine the signal takes a moment
   await eventually(async () => { assert.equal((await runs(running.id)).length, 1) })
   const waiting = await app.tasks.enqueue('quick')
   process.signal('SIGTERM')
