@@ -12,6 +12,7 @@ measures: ${measures.map(({ name }) => name).join(', ')}; all unless some are na
   --only a,b        contestants by name or family (ours, graphile, pg-boss, bullmq, plainjob, bare); all
   --rounds N        rounds in turn, of which medians are printed; 3
   --tasks N         tasks that are drained and enqueued in bulk; ${FULL.tasks}
+  --batch N         rows of one bulk enqueue; each contestant's own
   --flowing N       tasks that flow while a snapshot is held; ${FULL.flowing}
   --backlog N       the large backlog; ${FULL.backlog}
   --memory N        tasks that are drained while memory is looked at; ${FULL.memory}
@@ -33,6 +34,7 @@ export function optionsOf (argv) {
       only: { type: 'string', default: '' },
       rounds: { type: 'string' },
       tasks: { type: 'string' },
+      batch: { type: 'string' },
       flowing: { type: 'string' },
       backlog: { type: 'string' },
       memory: { type: 'string' },
@@ -47,6 +49,7 @@ export function optionsOf (argv) {
   })
   const given = {
     tasks: count(values, 'tasks'),
+    batch: count(values, 'batch'),
     flowing: count(values, 'flowing'),
     backlog: count(values, 'backlog'),
     memory: count(values, 'memory'),

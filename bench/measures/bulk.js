@@ -4,9 +4,9 @@ export const bulk = {
   title: ({ tasks }) => `Enqueue ${tasks.toLocaleString('en')} tasks in bulk`,
   figures: { rate: { title: 'tasks a second', better: 'more' }, serverCpu: { title: 'CPU of the server, µs a task', better: 'less' } },
   takes: ({ name }) => name !== 'bare-notify',
-  async run (stage, { bulk: batch }, { tasks }) {
+  async run (stage, { bulk: own }, { tasks, batch = own }) {
     const producer = await stage.producer()
-    await producer.call('bulk', batch, batch) // connections and statements are there
+    await producer.call('bulk', own, own) // connections and statements are there
     await stage.settle()
     const before = await stage.cpu()
     const ms = await producer.call('bulk', tasks, batch)

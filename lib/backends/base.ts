@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../core/clock.js'
 import type { AnyTask } from '../core/task.js'
 import type { TaskResult, ResultFields, ResultSource } from '../core/result.js'
-import { createTaskResult } from '../core/result.js'
+import { createTaskResult, newResultFields } from '../core/result.js'
 import { holdTaskResult, type HeldResult } from '../core/held-result.js'
 import { isTask, optionsOf } from '../core/task.js'
 import { waitByReading, type WaitOptions } from '../core/wait.js'
@@ -150,29 +150,9 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
   }
 
   protected createFields (request: EnqueueRequest, fields: Partial<ResultFields> = {}): ResultFields {
-    const { task } = request
-    const { runAfter } = task
-    return Object.freeze({
-      id: request.id,
-      taskName: task.name,
-      status: 'READY',
-      args: request.args,
-      backend: this.alias,
-      queueName: task.queueName,
-      priority: task.priority,
-      runAfter: typeof runAfter === 'number' ? new Date(this.now() + runAfter) : runAfter,
-      enqueuedAt: null,
-      startedAt: null,
-      lastAttemptedAt: null,
-      finishedAt: null,
-      attempts: 0,
-      workerIds: [],
-      errors: [],
-      progress: null,
-      returnValue: null,
-      isDuplicate: false,
-      ...fields
-    })
+    const { id, args, task: { name: taskName, queueName, priority, runAfter } } = request
+    const due = typeof runAfter === 'number' ? new Date(this.now() + runAfter) : runAfter
+    return newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, { runAfter: due, ...fields })
   }
 
   /** Where results of this backend are read again; a subclass adds the verbs that it has. */

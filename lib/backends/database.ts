@@ -13,7 +13,7 @@ import { waitByWatching, type Watched } from './watch.js'
 import type { Clock } from '../core/clock.js'
 import { CLOSED, RESULT_NOT_FOUND, TRANSACTION_MISMATCH, TRANSACTION_OPEN } from '../core/errors.js'
 import { hostOf } from '../core/host.js'
-import { createTaskResult, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
+import { createTaskResult, newResultFields, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
 import { openTransaction, uniqueKeyOf } from '../run/open-transaction.js'
 import { openStore, type ClaimLimits, type InsertedRow, type KnexStore, type NewRow, type Row, type StoreConfig, type WriteTransaction } from '../store/index.js'
@@ -180,7 +180,7 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     return await this.#codec.decodeReadable(row)
   }
 
-  resultOf (fields: ResultFields): TaskResult {
+  resultOf (fields: ResultFields | (() => ResultFields)): TaskResult {
     return createTaskResult(fields, this.#source)
   }
 
@@ -240,8 +240,12 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   }
 
   #resultOfNew (request: EnqueueRequest, { enqueuedAt, runAfter }: Row): TaskResult {
-    const fields = (): ResultFields => this.createFields(request, { enqueuedAt: new Date(enqueuedAt), runAfter: runAfter === null ? null : new Date(runAfter) })
-    return createTaskResult(fields, this.#source)
+    // Of the request only what the fields hold: its text is as large as its arguments, its task may hold a transaction.
+    const { id, args, task: { name: taskName, queueName, priority } } = request
+    return this.resultOf(() => newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, {
+      enqueuedAt: new Date(enqueuedAt),
+      runAfter: runAfter === null ? null : new Date(runAfter)
+    }))
   }
 
   #announce (results: readonly TaskResult[]): void {

@@ -35,12 +35,14 @@ export function freeOf (log: RateLog, now: number, { max, every: asked }: RateRu
 /**
  * The log with starts added. A log never grows beyond a few hundred entries: what lies close together is taken for as
  * late as the last of it, so that a limit may be kept a little too well, and never too little.
+ *
+ * @param added - when they are; ahead of now where they are slow to come
  */
-export function withStarts (log: RateLog, now: number, count: number, every: number): RateLog {
+export function withStarts (log: RateLog, now: number, count: number, every: number, added = now): RateLog {
   const span = Math.max(log.span, lengthOf(every))
   const width = span / RATE_STAMPS_MAX
   const starts: Array<[number, number]> = []
-  for (const [at, number] of [...log.starts, [now, count] as const].sort(([a], [b]) => a - b)) {
+  for (const [at, number] of [...log.starts, [added, count] as const].sort(([a], [b]) => a - b)) {
     if (at <= now - span || at > now + aheadOf(span)) continue
     const last = starts.at(-1)
     const bucket = Math.floor(at / width)
@@ -50,15 +52,15 @@ export function withStarts (log: RateLog, now: number, count: number, every: num
   return { span, starts }
 }
 
-/** The log where so many of the starts from a moment on turn out to be at a later one. */
-export function withLaterStarts (log: RateLog, from: number, to: number, count: number, every: number): RateLog {
+/** The log where so many of the starts from a moment on turn out to be at a later one, which may be ahead of now. */
+export function withLaterStarts (log: RateLog, now: number, count: number, every: number, { from, to }: { readonly from: number, readonly to: number }): RateLog {
   let left = count
   const starts = log.starts.flatMap(([at, number]): Array<readonly [number, number]> => {
     const moved = at < from ? 0 : Math.min(number, left)
     left -= moved
     return moved === number ? [] : [[at, number - moved]]
   })
-  return withStarts({ ...log, starts }, to, count, every)
+  return withStarts({ ...log, starts }, now, count, every, to)
 }
 
 /** How much longer than asked for a start counts, because an attempt begins a moment after it was claimed. */
@@ -71,7 +73,7 @@ export function marginOf (every: number): number {
  * clock that was set back since, and would hold the rate back until then.
  */
 function aheadOf (length: number): number {
-  return length + RATE_AHEAD_MAX_MS
+  return Math.max(length, RATE_AHEAD_MAX_MS)
 }
 
 function lengthOf (every: number): number {

@@ -98,6 +98,31 @@ export interface ResultSource {
   retry? (id: string): Promise<boolean>
 }
 
+/** Of a result that nothing has happened to yet. */
+export function newResultFields ({ id, taskName, args, backend, queueName, priority }: Pick<ResultFields, 'id' | 'taskName' | 'args' | 'backend' | 'queueName' | 'priority'>, fields: Partial<ResultFields>): ResultFields {
+  return Object.freeze({
+    id,
+    taskName,
+    status: 'READY',
+    args,
+    backend,
+    queueName,
+    priority,
+    runAfter: null,
+    enqueuedAt: null,
+    startedAt: null,
+    lastAttemptedAt: null,
+    finishedAt: null,
+    attempts: 0,
+    workerIds: [],
+    errors: [],
+    progress: null,
+    returnValue: null,
+    isDuplicate: false,
+    ...fields
+  })
+}
+
 const kReplace = Symbol('replace')
 
 /**

@@ -192,7 +192,7 @@ export interface UniqueRule {
 }
 
 export interface InsertedRow {
-  /** The row that stands: the new one, or under a unique key the one that was there. It may be made when it is asked for. */
+  /** The row that stands: the new one, or under a unique key the one that was there. It may be a getter that makes it anew. */
   readonly row: Row
   readonly isDuplicate: boolean
 }

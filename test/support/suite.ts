@@ -12,7 +12,7 @@ import { serverUrl } from './postgres.ts'
 // short ones of a folder in one, on one PostgreSQL; with --checks the linter and the type checks beside them. `tap run` would put loaders of its own into
 // every process and every thread that a test starts, which took more than half of the time.
 
-const TIMEOUT_S = 900 // for a file that hangs; nothing is measured by it
+const TIMEOUT_S = Number(process.env['TASKS_TEST_TIMEOUT'] ?? 900) // seconds for a file that hangs; nothing is measured by it
 const JOBS = 3 // many of them mostly wait
 const CHECKS = ['lint', 'typecheck', 'test:types']
 

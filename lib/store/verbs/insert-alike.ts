@@ -40,7 +40,7 @@ export function prepareAlike (session: Session, rows: readonly NewRow[]): (how: 
   }
 }
 
-/** Most of a row that was just stored is never looked at, and a call may store a hundred thousand of them. */
+/** Whose row is made when it is asked for: a hundred thousand of them cost more to keep until the call ends than to make. */
 class Alike implements InsertedRow {
   readonly isDuplicate = false
   readonly #row: NewRow

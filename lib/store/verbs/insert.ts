@@ -33,7 +33,8 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
     let next = prepare(session, plain, 0)
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
       const storing = next({ run, stored, hint })
-      // What is to be bound is put together while the database stores what was bound before.
+      storing.catch(() => {}) // it is awaited below, unless the next part cannot be bound
+      // Put together while the database stores the part before, where that was sent at once: on a connection of our own.
       next = prepare(session, plain, start + INSERT_ROWS_MAX)
       for (const each of await storing) inserted.push(each)
     }

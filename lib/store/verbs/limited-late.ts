@@ -30,8 +30,10 @@ export async function countLater (session: Session, { backend }: LimitedClaimReq
     const late = performance.now() - sentAt
     const counts = new Map([...started.counts].filter(([, { every }]) => late - allowed > marginOf(every)))
     if (counts.size === 0) return
-    // This may take as long again: they are counted so much ahead of it.
-    allowed = Math.min(Math.ceil(late), RATE_AHEAD_MAX_MS)
+    // This takes a while as well, and they are counted so much ahead of it: by one time of the rate at first, since a process
+    // that stood still once need not do so again, and then by what it took.
+    const shortest = Math.min(...[...counts.values()].map(({ every }) => every))
+    allowed = Math.min(Math.ceil(late), tries === 0 ? shortest : Infinity, RATE_AHEAD_MAX_MS)
     try {
       const { value } = await session.transact('count starts', async (run) => {
         await lock(session, run, backend, [...counts.keys()])
@@ -63,8 +65,9 @@ async function move (session: Session, run: Run, backend: string, { counts, from
     SELECT n.at AS now, l.name, l.starts FROM (SELECT ${dialect.now} AS at) AS n
     LEFT JOIN ${tables.limits} l ON l.backend = ? AND ${dialect.isIn('l.name', 'text')}`, [backend, dialect.list([...counts.keys()])])
   const known = new Map(logs.map(({ name, starts }) => [name, starts as string | null]))
-  const at = Number(logs[0]?.['now']) + ahead
-  const moved = [...counts].map(([name, { count, every }]) => [name, withLaterStarts(parseRateLog(known.get(name)), from, at, count, every)] as const)
-  await writeRates(session, run, backend, new Map(moved), at)
-  return at
+  const now = Number(logs[0]?.['now'])
+  const to = now + ahead
+  const moved = [...counts].map(([name, { count, every }]) => [name, withLaterStarts(parseRateLog(known.get(name)), now, count, every, { from, to })] as const)
+  await writeRates(session, run, backend, new Map(moved), now)
+  return to
 }

@@ -4,6 +4,7 @@ export class Spaced {
   readonly #intervalMs: number
   #timer: NodeJS.Timeout | null = null
   #owed = false
+  #closed = false
   #lastAt = -Infinity
 
   constructor (intervalMs: number, act: () => void) {
@@ -18,13 +19,14 @@ export class Spaced {
   get lastAt (): number { return this.#lastAt }
 
   ask (): void {
+    if (this.#closed) return
     if (this.#timer !== null) this.#owed = true
     else this.#do()
   }
 
   /** Somebody has done it in another way: the interval begins. */
   done (): void {
-    if (this.#timer !== null) return
+    if (this.#closed || this.#timer !== null) return
     this.#lastAt = performance.now()
     this.#timer = setTimeout(() => {
       this.#timer = null
@@ -32,8 +34,9 @@ export class Spaced {
     }, this.#intervalMs)
   }
 
-  /** What is owed is done before the end. */
+  /** What is owed is done before the end, and nothing afterwards. */
   close (): void {
+    this.#closed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#owed) this.#act()
     this.#timer = null

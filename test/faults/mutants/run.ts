@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url))
 const here = fileURLToPath(new URL('.', import.meta.url))
 const COPIED = ['lib', 'plugins', 'scripts', 'test', 'package.json', 'tsconfig.json', 'README.md']
 
+const HANGS_S = '180' // a bug may also show in a test that never ends
+
 interface Mutant { readonly name: string, readonly what: string, readonly tests: readonly string[] }
 interface Answer { readonly code: number, readonly output: string }
 
@@ -77,7 +79,7 @@ async function must (folder: string, program: string, args: readonly string[]): 
 
 async function run (folder: string, program: string, args: readonly string[]): Promise<Answer> {
   return await new Promise((resolve) => {
-    execFile(program, args, { cwd: folder, maxBuffer: 2 ** 28, env: clean(process.env) }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd: folder, maxBuffer: 2 ** 28, env: { ...clean(process.env), TASKS_TEST_TIMEOUT: HANGS_S } }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, output: `${stdout}${stderr}` })
     })
   })
