@@ -20,9 +20,9 @@ export interface HowAlike {
 }
 
 /**
- * How such rows are stored: what they share is sent once, and the one moment comes back once. The usual case, and half the work of
- * the general statement. Not having to look whether they are stored makes a row a fifth cheaper on PostgreSQL. Null where
- * some were.
+ * How such rows are stored: what they share is sent once, and the one moment comes back once. The usual case, and half
+ * the work of the general statement. Not having to look whether they are stored makes a row a fifth cheaper on
+ * PostgreSQL. Null where some were.
  */
 export function prepareAlike (session: Session, rows: readonly NewRow[]): (how: HowAlike) => Promise<InsertedRow[] | null> {
   const [first] = rows as [NewRow, ...NewRow[]]
