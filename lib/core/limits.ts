@@ -123,7 +123,6 @@ export const SQLITE_BUSY_TIMEOUT_MS = 5_000
 export const SQLITE_VERSION_MIN = '3.51.3' // earlier ones can corrupt a WAL with several connections
 export const POSTGRES_VERSION_MIN = 14
 export const CALL_TIMEOUT_MS = 15_000 // what a call may take in all: waiting for a connection, its statements, further tries
-export const KEEPER_CONNECT_MS = 1_000 // after which a keeper's thread connects, where the lease is long enough; until then the loop renews it
 export const KEEPER_CALL_MIN_MS = 1_000 // a keeper's calls get a sixth of the lease, and no less than this
 export const MIGRATE_TIMEOUT_MS = 10 * 60_000 // the same for a migration, which may have much to rewrite, or another's to wait for
 export const PROGRESS_WAIT_MS = 1_000 // what an ending waits for progress that was reported before it

@@ -1,16 +1,14 @@
 /**
- * What the main loop and the keeper's thread share without a message: whether the loop turns, how many rows are held, and
- * until when the loop knows its lease to be held. Shared memory, because a blocked loop sends nothing.
+ * What the main loop and the keeper's thread share without a message: whether the loop turns, and how many rows are
+ * held. Shared memory, because a blocked loop sends nothing.
  */
 export class Heartbeat {
   readonly memory: SharedArrayBuffer
   readonly #cells: Int32Array
-  readonly #moments: BigInt64Array
 
-  constructor (memory: SharedArrayBuffer = new SharedArrayBuffer(16)) {
+  constructor (memory: SharedArrayBuffer = new SharedArrayBuffer(8)) {
     this.memory = memory
-    this.#cells = new Int32Array(memory, 0, 2)
-    this.#moments = new BigInt64Array(memory, 8, 1)
+    this.#cells = new Int32Array(memory)
   }
 
   /** The main loop has turned. */
@@ -30,15 +28,6 @@ export class Heartbeat {
 
   set held (rows: number) {
     Atomics.store(this.#cells, 1, rows)
-  }
-
-  /** Monotonic, in whole milliseconds; 0 where the loop has said nothing. */
-  get heldUntil (): number {
-    return Number(Atomics.load(this.#moments, 0))
-  }
-
-  set heldUntil (moment: number) {
-    Atomics.store(this.#moments, 0, BigInt(Math.floor(moment)))
   }
 }
 

@@ -1,14 +1,15 @@
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Ending, Store } from '../store/store.js'
+import type { Ending } from '../store/store.js'
+import { MEMORY_LOOK_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
-import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS, KEEPER_CONNECT_MS, MEMORY_LOOK_MS } from '../core/limits.js'
+import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
 import type { PipeMessage } from './messages.js'
 import { ThreadEnd } from './thread-end.js'
-import type { ThreadStore } from './thread-store.js'
+import { openThreadStore, type ThreadStore } from './thread-store.js'
 
 /** What the thread is started with. */
 export interface KeeperThreadData {
@@ -31,9 +32,12 @@ const { store: origin, settings, memory, end: endMemory, pipe } = workerData as 
 const port = parentPort as NonNullable<typeof parentPort>
 const heartbeat = new Heartbeat(memory)
 const end = new ThreadEnd(endMemory)
-let opened: { readonly store: Store, readonly release: () => Promise<void> } | null = null
-const store = (): Store => (opened as NonNullable<typeof opened>).store
-const keeper = new Keeper({ renew: async (...args) => await store().renew(...args), cancelled: async (...args) => await store().cancelled(...args) }, settings, {
+// Before the driver is loaded: a process that exits meanwhile would be aborted as well (SIGABRT). Ends this thread alone.
+if (!end.open()) process.exit()
+// A connection that is dead and does not say so must not cost the lease: there is time for several tries.
+const callTimeout = Math.min(CALL_TIMEOUT_MS, Math.max(KEEPER_CALL_MIN_MS, settings.leaseMs / 6))
+const { store, release } = openThreadStore({ ...origin, config: { ...origin.config, callTimeout } })
+const keeper = new Keeper(store, settings, {
   report: (report: KeeperReport) => { port.postMessage(report) },
   held: () => heartbeat.held,
   guard: pipe === null ? null : { heartbeat, onBlocked: (blockedMs, late) => { endProcess(pipe, blockedMs, late) }, onTick: () => { tick(pipe) } }
@@ -45,33 +49,15 @@ port.on('message', (order: KeeperOrder) => {
   else if (order.type === 'forget') keeper.watched.delete(order.id)
   else void stop()
 })
-// To load Knex and a driver once more takes longer than many a worker lives, and the main loop has much to do just then. So
-// it waits a moment, but for a short lease: the main loop renews it until this thread does.
-const loadInMs = Math.max(0, Math.min(KEEPER_CONNECT_MS, settings.leaseMs / 6 - KEEPER_CONNECT_MS / 2))
-keeper.connected = false
-if (loadInMs > 0) keeper.start() // the loop is watched meanwhile
-const loaded = load()
-void loaded.then(connect)
+void run()
 
-async function load (): Promise<void> {
-  if (loadInMs > 0) await pause(loadInMs, stopped.signal)
-  if (stopped.signal.aborted) return
-  // Before the driver is loaded: a process that exits meanwhile would be aborted as well (SIGABRT). Ends this thread alone.
-  if (!end.open()) process.exit()
-  const { openThreadStore } = await import('./thread-store.js')
-  if (stopped.signal.aborted) return
-  // A connection that is dead and does not say so must not cost the lease: there is time for several tries.
-  const callTimeout = Math.min(CALL_TIMEOUT_MS, Math.max(KEEPER_CALL_MIN_MS, settings.leaseMs / 6))
-  opened = openThreadStore({ ...origin, config: { ...origin.config, callTimeout } })
-}
-
-async function connect (): Promise<void> {
-  if (stopped.signal.aborted) return
+async function run (): Promise<void> {
+  keeper.connected = false // the loop is watched from the first moment
   keeper.start()
   const backoff = new Backoff(50, 1_000)
   while (!stopped.signal.aborted) {
     try {
-      await store().open()
+      await store.open()
       keeper.connected = true
       return
     } catch (error) {
@@ -83,10 +69,9 @@ async function connect (): Promise<void> {
 
 async function stop (): Promise<void> {
   stopped.abort()
-  await loaded
   // At once: a store that is closing tries nothing again.
-  await Promise.all([keeper.stop(), opened?.store.close().catch(() => {})])
-  await opened?.release()
+  await Promise.all([keeper.stop(), store.close().catch(() => {})])
+  await release()
   end.closed()
   port.close()
 }

@@ -29,9 +29,6 @@ export interface Watched {
   readonly ending: Ending
 }
 
-/** What a keeper asks the store for. */
-export type KeeperStore = Pick<Store, 'renew' | 'cancelled'>
-
 /** What a keeper does where the main loop stands still; absent for one that runs on that loop itself. */
 export interface Guard {
   readonly heartbeat: Heartbeat
@@ -49,7 +46,7 @@ export class Keeper {
   readonly watched = new Map<string, Watched>()
   /** False while the store is not open: then only the loop is watched. */
   connected = true
-  readonly #store: KeeperStore
+  readonly #store: Store
   readonly #settings: KeeperSettings
   readonly #report: (report: KeeperReport) => void
   readonly #held: () => number
@@ -67,7 +64,7 @@ export class Keeper {
   #lastCount = -1
   #lastBeat = 0
 
-  constructor (store: KeeperStore, settings: KeeperSettings, { report, held, guard }: { report: (report: KeeperReport) => void, held: () => number, guard: Guard | null }) {
+  constructor (store: Store, settings: KeeperSettings, { report, held, guard }: { report: (report: KeeperReport) => void, held: () => number, guard: Guard | null }) {
     this.#store = store
     this.#settings = settings
     this.#report = report
@@ -84,7 +81,6 @@ export class Keeper {
   }
 
   start (): void {
-    if (this.#timer !== null) return
     const now = monotonic()
     this.#lastTick = now
     this.#lastBeat = now
@@ -163,7 +159,7 @@ export class Keeper {
     if (blockedMs < 3 * beatInterval(maxBlockMs)) return
     const late = [...this.watched.values()].filter(({ deadline }) => deadline <= now).map(({ ending }) => ending)
     // A loop that stands still cannot abort its attempts when the database is out of reach, either.
-    const leaseEnds = now >= Math.max(this.#heldUntil, guard.heartbeat.heldUntil) - leaseMs / 10
+    const leaseEnds = now >= this.#heldUntil - leaseMs / 10
     if (late.length > 0 || leaseEnds || blockedMs >= maxBlockMs) guard.onBlocked(blockedMs, late)
   }
 }

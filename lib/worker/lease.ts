@@ -148,7 +148,6 @@ export class Lease {
     switch (report.type) {
       case 'renewed':
         this.#heldUntil = report.sentAt + leaseMs
-        this.#heartbeat.heldUntil = this.#heldUntil // the thread may not have renewed it yet
         this.#failing = false
         this.#await()
         if (report.claims.length > 0) onClaims(report.claims)

@@ -36,18 +36,6 @@ for (const database of databases) {
   })
 }
 
-t.test('a task that blocks the loop before the thread has connected keeps a long lease as well', async (t) => {
-  const block = task('block', async () => {
-    blockFor(7_500)
-    return 'done'
-  })
-  const { app, start } = await setting(t, databases[0]!, [block])
-  const result = await app.tasks.enqueue(block)
-  const { worker } = start({ lease: 6_000 })
-  await result.wait()
-  t.match(result, { status: 'SUCCESSFUL', attempts: 1, workerIds: [worker.id] })
-})
-
 t.test("a lease on an app's own Knex instance is renewed from a thread as well", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-knex-'))
   const shared = knex({ client: 'sqlite3', connection: { filename: join(folder, 'app.sqlite3') }, useNullAsDefault: true })
