@@ -11,7 +11,6 @@ export function smoke (database: 'sqlite' | 'postgres', chosen: ReadonlyArray<re
     return
   }
   t.setTimeout(240_000) // on a busy machine a process takes seconds to boot
-  t.jobs = 2 // each has processes and a database of its own, and mostly waits
   for (const [name, seed, seconds] of chosen) {
     const scenario = SCENARIOS.find((scenario) => scenario.name === name && scenario.databases.includes(database))
     if (scenario === undefined) throw new Error(`There is no scenario ${name} on ${database}`)
