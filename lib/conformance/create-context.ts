@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Knex } from 'knex'
 import type { TaskContext } from '../core/context.js'
-import { createTaskResult, replaceFields, type ResultFields, type TaskResult } from '../core/result.js'
+import { createTaskResult, newResultFields, replaceFields, type ResultFields, type TaskResult } from '../core/result.js'
 import { encodeValue, decode } from '../core/json.js'
 import { ATTEMPT_ENDED, UNSUPPORTED } from '../core/errors.js'
 import { DatabaseBackend } from '../backends/database.js'
@@ -80,25 +80,13 @@ async function transact<T> (app: FastifyInstance, alias: string, fn: (trx: Knex.
 
 function createFields (attempt: number, given: Partial<ResultFields>): ResultFields {
   const now = new Date()
-  return Object.freeze({
-    id: randomUUID(),
-    taskName: 'test',
+  return newResultFields({ id: randomUUID(), taskName: 'test', args: [], backend: 'default', queueName: 'default', priority: 0 }, {
     status: 'RUNNING',
-    args: [],
-    backend: 'default',
-    queueName: 'default',
-    priority: 0,
-    runAfter: null,
     enqueuedAt: now,
     startedAt: now,
     lastAttemptedAt: now,
-    finishedAt: null,
     attempts: attempt,
     workerIds: ['test'],
-    errors: [],
-    progress: null,
-    returnValue: null,
-    isDuplicate: false,
     ...given
   })
 }

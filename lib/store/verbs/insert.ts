@@ -30,12 +30,14 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
       if (transaction === null) await lockQueues(session, run, bounds)
       duplicates = await refuseFull(session, run, bounds)
     }
-    let next = prepare(session, plain, 0)
+    let next: Prepared | null = null
     for (let start = 0; start < plain.length; start += INSERT_ROWS_MAX) {
-      const storing = next({ run, stored, hint })
-      storing.catch(() => {}) // it is awaited below, unless the next part cannot be bound
-      // Put together while the database stores the part before, where that was sent at once: on a connection of our own.
-      next = prepare(session, plain, start + INSERT_ROWS_MAX)
+      const storing = (next ?? prepare(session, plain, start))({ run, stored, hint })
+      if (start + INSERT_ROWS_MAX < plain.length) {
+        storing.catch(() => {}) // it is awaited below, unless the next part cannot be bound
+        // Put together while the database stores the part before, where that was sent at once: on a connection of our own.
+        next = prepare(session, plain, start + INSERT_ROWS_MAX)
+      }
       for (const each of await storing) inserted.push(each)
     }
     if (keyed.length === 0) return inserted
@@ -77,7 +79,6 @@ type Prepared = (how: HowAlike) => Promise<InsertedRow[]>
 /** The part of the rows that begins there. */
 function prepare (session: Session, all: readonly NewRow[], start: number): Prepared {
   const rows = all.length <= INSERT_ROWS_MAX ? all : all.slice(start, start + INSERT_ROWS_MAX)
-  if (start >= all.length) return async () => []
   const alike = areAlike(rows) ? prepareAlike(session, rows) : null
   return async (how) => await alike?.(how) ?? (await insertPlain(session, rows, how)).map((row) => ({ row, isDuplicate: false }))
 }

@@ -16,12 +16,12 @@ export class SqliteWake implements Wake {
   #watcher: FSWatcher | null = null
   #healthy = true
   #scheduled = false
-  readonly #tell: Spaced
-  #closed = false
+  /** Null where there is no file, and nobody to tell. */
+  readonly #touch: Spaced | null
 
   constructor (file: string | null) {
     this.#file = file
-    this.#tell = new Spaced(TOUCH_INTERVAL_MS, () => { if (file !== null) touch(file) })
+    this.#touch = file === null ? null : new Spaced(TOUCH_INTERVAL_MS, () => { touch(file) })
   }
 
   async onReady (listener: (event: WakeEvent) => void): Promise<Listener> {
@@ -43,17 +43,16 @@ export class SqliteWake implements Wake {
 
   stored (): void {
     this.#listeners.ready()
-    if (this.#file !== null && !this.#closed) this.#tell.ask()
+    this.#touch?.ask()
   }
 
   ended (): void {
     this.#listeners.ended()
-    if (this.#file !== null && !this.#closed) this.#tell.ask()
+    this.#touch?.ask()
   }
 
   async close (): Promise<void> {
-    this.#closed = true
-    this.#tell.close()
+    this.#touch?.close()
     this.#watcher?.close()
     this.#watcher = null
   }
