@@ -62,7 +62,7 @@ export class Keeper {
   #lost = false
   #lastTick = 0
   #lastCount = -1
-  #lastBeat = 0
+  #stoodMs = 0
 
   constructor (store: Store, settings: KeeperSettings, { report, held, guard }: { report: (report: KeeperReport) => void, held: () => number, guard: Guard | null }) {
     this.#store = store
@@ -81,9 +81,8 @@ export class Keeper {
   }
 
   start (): void {
-    const now = monotonic()
-    this.#lastTick = now
-    this.#lastBeat = now
+    if (this.#timer !== null) return
+    this.#lastTick = monotonic()
     this.#timer = setInterval(() => { this.#tick() }, this.tickMs)
   }
 
@@ -147,19 +146,20 @@ export class Keeper {
   #watchLoop (now: number, guard: Guard): void {
     guard.onTick()
     const { maxBlockMs, leaseMs } = this.#settings
-    // After a pause of the whole process the loop gets its time anew: it stood still because we all did.
-    const paused = now - this.#lastTick > Math.max(5 * this.tickMs, 500)
-    const count = guard.heartbeat.count
-    if (count !== this.#lastCount || paused) {
+    const { count } = guard.heartbeat
+    if (count !== this.#lastCount) {
       this.#lastCount = count
-      this.#lastBeat = now
+      this.#stoodMs = 0
       return
     }
-    const blockedMs = now - this.#lastBeat
-    if (blockedMs < 3 * beatInterval(maxBlockMs)) return
+    // A look that comes late is one of a process that was paused, or of a machine too busy for both: the loop is not held to that.
+    this.#stoodMs += Math.min(now - this.#lastTick, 2 * this.tickMs)
+    const beatMs = beatInterval(maxBlockMs)
+    if (this.#stoodMs < 3 * beatMs) return
     const late = [...this.watched.values()].filter(({ deadline }) => deadline <= now).map(({ ending }) => ending)
     // A loop that stands still cannot abort its attempts when the database is out of reach, either.
     const leaseEnds = now >= this.#heldUntil - leaseMs / 10
-    if (late.length > 0 || leaseEnds || blockedMs >= maxBlockMs) guard.onBlocked(blockedMs, late)
+    // What blocks it may have begun as late as just before the next beat.
+    if (late.length > 0 || leaseEnds || this.#stoodMs >= maxBlockMs + beatMs) guard.onBlocked(this.#stoodMs, late)
   }
 }

@@ -147,7 +147,7 @@ export class Lease {
     const { leaseMs, onClaims, onCancelled, log, worker } = this.#settings
     switch (report.type) {
       case 'renewed':
-        this.#heldUntil = report.sentAt + leaseMs
+        this.#heldUntil = Math.max(this.#heldUntil, report.sentAt + leaseMs) // two keep it until the thread is up
         this.#failing = false
         this.#await()
         if (report.claims.length > 0) onClaims(report.claims)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import { Heartbeat } from '#lib/worker/heartbeat.js'
+import { beatInterval, Heartbeat } from '#lib/worker/heartbeat.js'
 import { Keeper, type Guard, type KeeperReport, type KeeperSettings } from '#lib/worker/keeper.js'
 import { monotonic } from '#lib/worker/pause.js'
 import type { Ending, Store } from '#lib/store/store.js'
@@ -22,11 +22,11 @@ function keeperOn (t: Test, store: Partial<Store>, { guard = null, rows = 0, ...
 }
 
 t.test('the lease is renewed by thirds, and the claims of the store are passed on', async (t) => {
-  const calls: number[] = []
-  const { reports } = keeperOn(t, { renew: async () => { calls.push(monotonic()); return held } })
-  await eventually(() => { assert.ok(calls.length >= 4, 'not yet') })
+  const { reports } = keeperOn(t, { renew: async () => held })
+  await eventually(() => { assert.ok(reports.length >= 4, 'not yet') })
   t.match(reports[0], { type: 'renewed', claims: [7] })
-  t.ok((calls[1] as number) - (calls[0] as number) >= 50)
+  const [first, second] = reports.map((report) => (report as { sentAt: number }).sentAt) as [number, number]
+  t.ok(second - first >= 50)
 })
 
 t.test('a renewal counts from when it was sent, and not from when it was answered', async (t) => {
@@ -72,6 +72,45 @@ t.test('a loop that stands still for longer than allowed is reported; one that t
   clearInterval(beats)
   await eventually(() => { assert.ok(blocked.length > 0, 'not yet') })
   t.ok((blocked[0] as number) >= 150)
+})
+
+t.test('a loop that stood still for less than allowed is left alone, however long before its last beat was', async (t) => {
+  const heartbeat = new Heartbeat()
+  const blocked: number[] = []
+  const maxBlockMs = 1_000
+  const { reports } = keeperOn(t, { renew: async () => held }, { leaseMs: 1_500, maxBlockMs, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
+  heartbeat.beat()
+  await new Promise((resolve) => setTimeout(resolve, beatInterval(maxBlockMs) - 10 + maxBlockMs - 100)) // what a block of 900 ms looks like that began just before a beat
+  t.same(blocked, [])
+  t.equal(reports.at(-1)?.type, 'renewed')
+  await eventually(() => { assert.ok(blocked.length > 0, 'not yet') })
+})
+
+t.test('a loop is not held to time that the keeper had none of either: then the machine was too busy for both', async (t) => {
+  const blocked: number[] = []
+  const maxBlockMs = 900
+  keeperOn(t, { renew: async () => held }, { leaseMs: 60_000, maxBlockMs, guard: { heartbeat: new Heartbeat(), onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  const begun = monotonic()
+  // Each look comes 400 ms late, and finds no beat.
+  for (let look = 0; look < 3; look++) {
+    await new Promise((resolve) => setTimeout(resolve, 0))
+    Atomics.wait(nothing, 0, 0, 500)
+  }
+  await new Promise((resolve) => setTimeout(resolve, 0))
+  t.ok(monotonic() - begun > 1.5 * maxBlockMs)
+  t.same(blocked, [])
+  await eventually(() => { assert.ok(blocked.length > 0, 'not yet') }) // of a loop that never turns again
+})
+
+t.test('a keeper that is started twice keeps once', async (t) => {
+  let ticks = 0
+  const { keeper } = keeperOn(t, { renew: async () => held }, { leaseMs: 300, guard: { heartbeat: new Heartbeat(), onTick: () => { ticks += 1 }, onBlocked: () => {} } })
+  keeper.start()
+  await keeper.stop()
+  const before = ticks
+  await new Promise((resolve) => setTimeout(resolve, 5 * keeper.tickMs))
+  t.equal(ticks, before, 'and stops as a whole')
 })
 
 t.test('a blocked loop is reported as soon as an attempt is past its limits, with how that attempt ends', async (t) => {
