@@ -51,7 +51,7 @@ for (const { name, open } of databases) {
       t.after(other.close)
       const child = startProcess(t, join(import.meta.dirname, 'fixtures/whole-test.js'), { args: [other.url] })
       t.same(JSON.parse(await child.line(/^\{"statuses"/)), { statuses: ['SUCCESSFUL'], code: 'FST_TASKS_CLOSED', left: [] })
-      t.same(await child.exit({ timeout: 3_000 }), { code: 0, signal: null })
+      t.same(await child.exit({ timeout: 15_000 }), { code: 0, signal: null })
     })
 
     t.test('a context commits what its transaction wrote, or none of it, and a second call is refused', async (t) => {

@@ -107,7 +107,7 @@ t.test('a second signal does not keep the process that hands back what was left 
   await process.line('worker stopped')
   await eventually(async () => { assert.equal(isAlive((await runs(result.id))[0] as number), false) })
   process.signal('SIGTERM')
-  t.match(await process.exit({ timeout: 10_000 }), { code: 0 })
+  t.match(await process.exit({ timeout: 20_000 }), { code: 0 })
   await result.refresh()
   t.match(result, { status: 'READY', attempts: 0, errors: [] })
 })

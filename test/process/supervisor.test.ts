@@ -19,7 +19,7 @@ t.test('worker processes end at once with a supervisor that is killed, and what 
   const heir = worker()
   await heir.line('worker ready')
   process.kill(supervisor.pid, 'SIGKILL') // the supervisor alone, not its group
-  await eventually(() => { assert.equal(isAlive(pid), false) }, { timeout: 2_000 })
+  await eventually(() => { assert.equal(isAlive(pid), false) })
   await eventually(async () => { assert.equal((await runs(result.id)).length, 2) })
   t.notOk(isAlive(pid))
 })

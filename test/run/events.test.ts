@@ -48,11 +48,11 @@ t.test('a hook that throws, now or late, is logged without its message and harms
 })
 
 t.test('a hook that never returns delays nobody, is logged once, and ends the wait for idleness', async (t) => {
-  const { events, lines } = create({ hookTimeout: 20 }, ['warn'])
+  const { events, lines } = create({ hookTimeout: 1_000 }, ['warn'])
   events.addHook('onStarted', async () => { await new Promise(() => {}) })
   const started = performance.now()
   events.emit('onStarted', resultOf())
-  t.ok(performance.now() - started < 15)
+  t.ok(performance.now() - started < 500)
   await events.idle()
   t.equal(lines.length, 1)
   t.match(lines[0], { level: 'warn', taskId: 'result-1', hook: 'onStarted' })

@@ -25,7 +25,7 @@ for (const database of databases) {
       })
       const { app, start, backend, lines } = await setting(t, database, [deaf])
       const result = await app.tasks.enqueue(deaf)
-      const { worker } = start({ lease: 600, sweep: 100 })
+      const { worker } = start({ lease: 2_000, sweep: 100 })
       await started.opened
       const lost = worker.id as string
       await backend.store.renew(lost, { leaseMs: -1, running: 1 })
@@ -51,7 +51,7 @@ for (const database of databases) {
         return rows
       }
       const result = await app.tasks.enqueue(note)
-      start({ lease: 600, sweep: '1h' })
+      start({ lease: 2_000, sweep: '1h' })
       await result.wait()
       t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
       t.ok(lines.some(({ msg }) => msg.includes('whose answer was lost were handed back')))
@@ -111,12 +111,12 @@ for (const database of databases) {
         return await renew(worker, request)
       }
       const result = await app.tasks.enqueue(long)
-      start({ lease: 600, sweep: '1h', shutdownGrace: 0 })
+      start({ lease: 2_000, sweep: '1h', shutdownGrace: 0 })
       await started.opened
       await eventually(() => { assert.ok(last > 0, 'not yet') })
       isAway = true
       await eventually(() => { assert.notEqual(abortedAt, Infinity) })
-      t.ok(abortedAt - last < 600, `${abortedAt - last} ms after the last renewal`)
+      t.ok(abortedAt - last < 2_000, `${abortedAt - last} ms after the last renewal`)
       isAway = false
       await eventually(async () => {
         await result.refresh()

@@ -166,7 +166,7 @@ for (const database of databases) {
       const begun = performance.now()
       t.equal(await result.cancel(), true)
       await result.wait()
-      t.ok(performance.now() - begun < 1_200)
+      t.ok(performance.now() - begun < 5_000)
       t.match(result, { status: 'CANCELLED', attempts: 1 })
       await eventually(() => { assert.deepEqual(finished, [`${result.id} CANCELLED`]) })
     })
