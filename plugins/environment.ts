@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import fastifyEnv from '@fastify/env'
 import { WORKER_OPTIONS } from '../lib/worker/options.js'
 
 /** The variables of the plugin itself; `TASKS_WORKER_*` come from the table of worker options. */
@@ -29,6 +28,8 @@ export async function readEnvironment (app: FastifyInstance): Promise<Environmen
   const names = [...VARIABLES, ...WORKER_OPTIONS.map(({ env }) => env)]
   // Strings all: the checks that follow name the variable and never repeat its value, which may hold a password.
   const schema = { type: 'object', properties: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) }
+  // It loads Ajv, which an app that reads no environment, or a supervisor, which boots none, has no use for.
+  const { default: fastifyEnv } = await import('@fastify/env')
   let found: Record<string, string> = {}
   await app.register(async (child) => {
     await child.register(fastifyEnv, { schema, confKey: CONF_KEY })

@@ -98,7 +98,7 @@ for (const database of databases) {
     t.test('a dead worker that holds work is a problem where nobody is alive to take it back', async (t) => {
       const { store, diagnose } = await bench(t, database)
       await enqueue(store)
-      const worker = await register(store, 1_000)
+      const worker = await register(store, 3_000)
       const claimed = await store.claim({ worker, claim: 1, backend: 'default', lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1, start: 1, tasks: ['math.add'] })
       t.equal(claimed.length, 1)
       const diagnosis = await eventually(async () => {

@@ -152,7 +152,7 @@ t.test('a value far too large is refused before anything of its size is built', 
   t.match(refusalOf([bomb]), /larger than/)
   t.match(refusalOf(['x'.repeat(2 ** 29 - 24)]), /larger than/)
   t.match(refusalOf([new Array(2 ** 32 - 1)]), /larger than/)
-  t.ok(performance.now() - started < 2_000)
+  t.ok(performance.now() - started < 10_000)
 })
 
 t.test('what was checked is what is stored: every property is read once', async (t) => {

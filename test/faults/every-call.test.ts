@@ -75,7 +75,7 @@ async function life ({ app, faulty, tasks: { quick, flaky, long, held }, state }
   const results = [...await quick.enqueueMany(Array.from({ length: QUICK }, () => [])), await flaky.enqueue()]
   const cancelled = await long.enqueue()
   const stopped = await held.enqueue()
-  const options = { lease: renewals > 0 ? 2_000 : 3_000, sweep: 40, interval: 20, concurrency: 2 } // fewer slots than tasks: some are claimed ahead
+  const options = { lease: renewals > 0 ? 3_000 : 30_000, sweep: 40, interval: 20, concurrency: 2 } // fewer slots than tasks: some are claimed ahead
   const first = createWorker(app, { ...options, shutdownGrace: 0 })
   const ended = first.run()
   await eventually(() => { assert.ok(running.has(cancelled.id) && running.has(stopped.id), 'both run') }, { interval: 2 })

@@ -20,8 +20,8 @@ import { randomFrom } from './processes/random.js'
 const SEED = Number(process.env['TASKS_TEST_SEED'] ?? 5)
 const WORKERS = 3
 const BLOWS = ['kill', 'terminate', 'stop', 'kill'] as const
-const [LEASE_MS, SWEEP_MS, POLL_MS] = [1_000, 200, 200]
-const SLACK_MS = 2_000 // a busy machine
+const [LEASE_MS, SWEEP_MS, POLL_MS] = [3_000, 200, 200]
+const SLACK_MS = 5_000 // a busy machine
 const RATE = { max: 5, every: 700 }
 
 for (const database of databases) {

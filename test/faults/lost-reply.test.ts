@@ -40,7 +40,7 @@ else {
       await worker.release(row!)
       t.match(await store.get(row!.id), { status: 'READY', attempts: 0 })
     }],
-    ['a renewal', /SET lease_until = \(/, async ({ store, worker }) => { t.match(await store.renew(worker.id, { leaseMs: 1_000, running: 0 }), { held: true }) }],
+    ['a renewal', /SET lease_until = \(/, async ({ store, worker }) => { t.match(await store.renew(worker.id, { leaseMs: 60_000, running: 0 }), { held: true }) }],
     ['a mark', /SET started = /, async ({ store, worker }) => {
       await worker.claim()
       await store.markStarted({ worker: worker.id, claim: worker.lastClaim }, 2)

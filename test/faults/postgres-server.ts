@@ -102,7 +102,7 @@ export class PostgresServer {
   }
 
   async query (text: string): Promise<Array<Record<string, unknown>>> {
-    const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 2_000 })
+    const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 10_000 })
     client.on('error', () => {})
     try {
       await client.connect()

@@ -33,10 +33,10 @@ export interface Report {
   readonly skipped: string | null
 }
 
-const LEASE_MS = 1_500
+const LEASE_MS = 2_500
 const SWEEP_MS = 300
-const DRAIN_MS = 60_000
-const PATIENCE = 4 // times as long, until what must have happened has
+const DRAIN_MS = 120_000
+const PATIENCE = 10 // times as long, until what must have happened has
 
 /** Run one scenario: hurt, heal, drain, stop, and judge. */
 export async function runScenario (scenario: Scenario, { database, seed, seconds, keep = false, kills = 0, pooler = false }: RunOptions): Promise<Report> {
@@ -60,7 +60,7 @@ export async function runScenario (scenario: Scenario, { database, seed, seconds
     const { left, waitedMs } = await world.drain(scenario.drainMs ?? DRAIN_MS)
     await world.stop()
     const [entries, rows, remains] = [await world.entries(), await site.rows(), await site.remains()]
-    const verdict = check({ entries, rows, crashBudget: CRASH_BUDGET, resumeMs: leaseMs, termMs: 1_500, datesJump: clock !== null && database === 'sqlite' })
+    const verdict = check({ entries, rows, crashBudget: CRASH_BUDGET, resumeMs: leaseMs, termMs: 3_000, datesJump: clock !== null && database === 'sqlite' })
     const failures = [
       ...failuresOf(verdict.faults),
       ...world.problems,

@@ -9,8 +9,8 @@ import { TcpProxy } from './tcp-proxy.ts'
 // A network that swallows everything and tells nobody: connections are half open, and new ones hang. Whatever is asked
 // of the store then ends, with a typed error, within the time of a call.
 
-const TIMEOUT_MS = 700
-const SLACK_MS = 1_500 // a busy machine
+const TIMEOUT_MS = 2_000
+const SLACK_MS = 4_000 // a busy machine
 const postgres = databases.find(({ name }) => name === 'postgres')
 
 async function open (t: Test): Promise<{ store: ReturnType<typeof openStore>, proxy: TcpProxy, url: string, direct: string }> {

@@ -10,11 +10,11 @@ export function smoke (database: 'sqlite' | 'postgres', chosen: ReadonlyArray<re
     t.pass(`TASKS_TEST_ONLY=${only} leaves this out`)
     return
   }
-  t.setTimeout(240_000) // on a busy machine a process takes seconds to boot
+  t.setTimeout(900_000) // on a busy machine a process takes seconds to boot
   for (const [name, seed, seconds] of chosen) {
     const scenario = SCENARIOS.find((scenario) => scenario.name === name && scenario.databases.includes(database))
     if (scenario === undefined) throw new Error(`There is no scenario ${name} on ${database}`)
-    t.test(`${name}: nothing is lost, doubled, overlapping, early or stuck`, { timeout: 200_000, buffered: true }, async (t) => {
+    t.test(`${name}: nothing is lost, doubled, overlapping, early or stuck`, { timeout: 300_000, buffered: true }, async (t) => {
       const report = await runScenario(scenario, { database, seed, seconds })
       t.comment(describe(name, report))
       t.same(report.failures, [])

@@ -54,12 +54,12 @@ for (const { name, open } of databases) {
     await store.open()
     const started = performance.now()
     await t.rejects(store.insert([newRow({ task: null as unknown as string })]), { code: 'FST_TASKS_STORE_UNAVAILABLE', fault: 'permanent' })
-    t.ok(performance.now() - started < 4_000, 'at once')
+    t.ok(performance.now() - started < 10_000, 'at once')
   })
 
   t.test(`${name}: what passes is tried until it has, or the time of the call is over`, async (t) => {
     const database = await open()
-    const store = openStore({ url: database.url, callTimeout: 900 })
+    const store = openStore({ url: database.url, callTimeout: 3_000 })
     const sqlite = name === 'sqlite'
     const other = sqlite
       ? knexFactory({ client: 'sqlite3', connection: { filename: database.url.slice('sqlite:'.length) }, useNullAsDefault: true })
@@ -80,7 +80,7 @@ for (const { name, open } of databases) {
     const started = performance.now()
     await t.rejects(store.insert([newRow()]), { code: 'FST_TASKS_STORE_UNAVAILABLE', fault: 'transient' })
     const took = performance.now() - started
-    t.ok(took > 300 && took < 4_000, `given up after ${Math.round(took)} ms`)
+    t.ok(took > 900 && took < 12_000, `given up after ${Math.round(took)} ms`)
     const [row] = [newRow()]
     const stored = store.insert([row])
     await ask(end)

@@ -72,7 +72,7 @@ export class World {
     await eventually(async () => {
       const boots = (await world.entries()).filter(({ what }) => what === 'ready' || what === 'boot')
       if (boots.length < settings.workers + 2) throw new Error('the processes do not come up')
-    }, { timeout: 30_000 })
+    }, { timeout: 90_000 })
     return world
   }
 

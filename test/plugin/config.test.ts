@@ -206,7 +206,7 @@ t.test("a backend that does not open in time is told of before Fastify's own tim
   class Silent extends RecordingBackend {
     override async open (): Promise<void> { await new Promise(() => {}) }
   }
-  const app = Fastify({ pluginTimeout: 200 })
+  const app = Fastify({ pluginTimeout: 2_000 })
   t.teardown(async () => { await app.close() })
   const register = app.register(fastifyTasks, { env: false, backends: { default: { backend: Silent } } })
   await t.rejects(async () => { await register }, { code: 'FST_TASKS_STORE_UNAVAILABLE' })

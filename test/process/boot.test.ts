@@ -79,7 +79,7 @@ t.test('a worker waits for a database that is away at the start, and says so', {
 
 t.test('several processes share the work, and one that is killed is replaced', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const process = worker(['--processes', '2', '--concurrency', '1', '--worker-id', 'mail'])
+  const process = worker(['--lease', '30s', '--processes', '2', '--concurrency', '1', '--worker-id', 'mail'])
   const results = await Promise.all([1, 2].map(async () => await app.tasks.enqueue('slow', 60_000)))
   const pids = await eventually(async () => {
     const pids = await Promise.all(results.map(async ({ id }) => (await runs(id))[0]))

@@ -5,7 +5,7 @@ import { setting } from './setting.ts'
 
 t.test('what runs on after SIGTERM can be cancelled by another process, and the worker then exits 0', async (t) => {
   const { app, worker, runs } = await setting(t)
-  const process = worker()
+  const process = worker(['--lease', '30s'])
   const result = await app.tasks.enqueue('slow', 60_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
   process.signal('SIGTERM')

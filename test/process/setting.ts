@@ -51,7 +51,7 @@ export async function setting (t: Test, kind: 'sqlite' | 'postgres' = 'sqlite', 
     ledger,
     runs: async (id) => (await ledger(id)).filter(({ what }) => what === 'run').map(({ pid }) => pid),
     worker: (args = [], env = {}, script = 'worker.js') => startProcess({ after: (fn) => { t.teardown(fn) } }, fileURLToPath(new URL(`fixtures/${script}`, import.meta.url)), {
-      args: ['--lease', '1s', '--sweep', '200ms', ...args],
+      args: ['--lease', '5s', '--sweep', '200ms', ...args],
       env: { TASKS_DATABASE_URL: database.url, LEDGER: file, ...env }
     })
   }

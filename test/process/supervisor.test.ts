@@ -9,14 +9,15 @@ t.jobs = 2
 
 t.test('worker processes end at once with a supervisor that is killed, and what they ran is run by others within the bound', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const supervisor = worker()
+  const args = ['--lease', '12s', '--max-block', '10s'] // it is the supervisor's death that ends it
+  const supervisor = worker(args)
   const result = await app.tasks.enqueue('block', 60_000) // its loop does not hear of it
   const [pid] = await eventually(async () => {
     const pids = await runs(result.id)
     assert.equal(pids.length, 1)
     return pids as [number]
   })
-  const heir = worker()
+  const heir = worker(args)
   await heir.line('worker ready')
   process.kill(supervisor.pid, 'SIGKILL') // the supervisor alone, not its group
   await eventually(() => { assert.equal(isAlive(pid), false) })
@@ -26,8 +27,8 @@ t.test('worker processes end at once with a supervisor that is killed, and what 
 
 t.test('a supervisor that is stopped for several leases costs its workers nothing, and replaces nobody when it goes on', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const supervisor = worker(['--lease', '2s', '--max-block', '1500ms'])
-  const result = await app.tasks.enqueue('slow', 8_000)
+  const supervisor = worker(['--lease', '4s', '--max-block', '3s'])
+  const result = await app.tasks.enqueue('slow', 10_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
   process.kill(supervisor.pid, 'SIGSTOP')
   t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
@@ -42,12 +43,12 @@ t.test('a supervisor that is stopped for several leases costs its workers nothin
 
 t.test('everything that is stopped at once and goes on together has lost its lease and nothing else', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const supervisor = worker()
+  const supervisor = worker(['--lease', '3s'])
   const result = await app.tasks.enqueue('slow', 1_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
   const pids = [supervisor.pid, ...await runs(result.id)]
   for (const pid of pids) process.kill(pid, 'SIGSTOP')
-  await sleep(1_500) // a lease and a half
+  await sleep(4_500) // a lease and a half
   for (const pid of pids) process.kill(pid, 'SIGCONT')
   await result.wait({ timeout: '90s' })
   t.equal(result.status, 'SUCCESSFUL')
@@ -59,15 +60,15 @@ t.test('everything that is stopped at once and goes on together has lost its lea
 
 t.test('a worker process that gets a signal by itself hands back what it runs, uncharged, and is replaced', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const supervisor = worker(['--shutdown-grace', '100ms'])
-  const result = await app.tasks.enqueue('slow', 1_000)
+  const supervisor = worker(['--lease', '30s', '--shutdown-grace', '100ms'])
+  const result = await app.tasks.enqueue('slow', 3_000)
   const [pid] = await eventually(async () => {
     const pids = await runs(result.id)
     assert.equal(pids.length, 1)
     return pids as [number]
   })
   process.kill(pid, 'SIGTERM')
-  t.match(await result.wait(), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
   const pids = await runs(result.id)
   t.equal(pids.length, 2)
   t.not(pids[0], pids[1])

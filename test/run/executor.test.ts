@@ -169,8 +169,8 @@ t.test('an abort after the end changes nothing', async (t) => {
 })
 
 t.test('time running out while the value is encoded does not take the success back; a cancellation does', async (t) => {
-  const slow = async (): Promise<string> => { await delay(20); return '1' }
-  t.match(await attemptOf(() => 1, { encode: slow, timeout: 5 }).outcome, { kind: 'returned' })
+  const slow = async (): Promise<string> => { await delay(600); return '1' }
+  t.match(await attemptOf(() => 1, { encode: slow, timeout: 300 }).outcome, { kind: 'returned' })
   const attempt = attemptOf(() => 1, { encode: slow })
   attempt.abort('cancelled')
   t.match(await attempt.outcome, { kind: 'cancelled' })

@@ -1,12 +1,13 @@
+import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import pg from 'pg'
 import { openStore, type KnexStore } from '#lib/store/index.js'
 import { newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
-import { within } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 
 const HEARD_MS = 10_000 // within which a hint comes on a busy machine
-const QUIET_MS = 100 // several times the interval at which a process sends hints
+const QUIET_MS = 500 // many times the interval at which a process sends hints
 
 for (const { name, open } of databases) {
   t.test(`workers of other processes, on ${name}`, async (t) => {
@@ -35,11 +36,11 @@ for (const { name, open } of databases) {
     t.test('hear no more once all is stored', async (t) => {
       const { store, ears } = await setting(t, url)
       await store.insert([newRow()])
+      await eventually(() => { assert.ok(ears.count > 0) })
       await ears.quiet()
       const { count } = ears
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS))
       t.equal(ears.count, count)
-      t.ok(count > 0)
     })
   })
 }
@@ -58,6 +59,7 @@ t.test('the word to workers', { skip: postgres === undefined && 'without Postgre
     await store.insert([newRow()])
     t.same(sent.filter(({ text }) => text === ALONE), [])
     await store.insert([newRow()])
+    await eventually(() => { assert.equal(ears.count, 2) })
     await ears.quiet()
     t.equal(sent.filter(({ text }) => text === ALONE).length, 1)
     t.equal(ears.count, 2)

@@ -31,7 +31,7 @@ for (const database of databases) {
         t.match(result, { status: 'CANCELLED', attempts: 1, errors: [] })
         t.equal(reasons.get(result.id), 'FST_TASKS_CANCELLED')
       }
-      t.ok(performance.now() - begun < 5_000, 'the last of them, too')
+      t.ok(performance.now() - begun < 20_000, 'the last of them, too')
       t.same([await byId.cancel(), await app.tasks.cancel({ tag: 'note:42' })], [false, 0], 'what has ended is not cancelled')
       await left.refresh()
       t.match(left, { status: 'RUNNING' })
@@ -54,7 +54,7 @@ for (const database of databases) {
       await sleep(100) // well into the grace
       t.equal(await result.cancel(), true)
       await Promise.all([stopped, ended])
-      t.ok(performance.now() - begun < 5_000, 'and then the worker has nothing to wait for')
+      t.ok(performance.now() - begun < 20_000, 'and then the worker has nothing to wait for')
       await result.refresh()
       t.match(result, { status: 'CANCELLED', attempts: 1 })
     })

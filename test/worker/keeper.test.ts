@@ -65,7 +65,7 @@ t.test('cancellations are asked for while something is held, and passed on', asy
 t.test('a loop that stands still for longer than allowed is reported; one that turns is not', async (t) => {
   const heartbeat = new Heartbeat()
   const blocked: number[] = []
-  keeperOn(t, { renew: async () => held }, { leaseMs: 300, maxBlockMs: 150, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
+  keeperOn(t, { renew: async () => held }, { leaseMs: 60_000, maxBlockMs: 150, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
   const beats = setInterval(() => { heartbeat.beat() }, 10)
   await new Promise((resolve) => setTimeout(resolve, 300))
   t.same(blocked, [])
@@ -78,7 +78,7 @@ t.test('a loop that stood still for less than allowed is left alone, however lon
   const heartbeat = new Heartbeat()
   const blocked: number[] = []
   const maxBlockMs = 1_000
-  const { reports } = keeperOn(t, { renew: async () => held }, { leaseMs: 1_500, maxBlockMs, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
+  const { reports } = keeperOn(t, { renew: async () => held }, { leaseMs: 60_000, takenAt: monotonic() - 20_000, maxBlockMs, guard: { heartbeat, onTick: () => {}, onBlocked: (ms) => { blocked.push(ms) } } })
   heartbeat.beat()
   await new Promise((resolve) => setTimeout(resolve, beatInterval(maxBlockMs) - 10 + maxBlockMs - 100)) // what a block of 900 ms looks like that began just before a beat
   t.same(blocked, [])

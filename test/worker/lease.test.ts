@@ -24,13 +24,13 @@ function blockFor (milliseconds: number): void {
 for (const database of databases) {
   t.test(`a task that blocks the loop for longer than the lease keeps it, on ${database.name}`, async (t) => {
     const block = task('block', async () => {
-      await new Promise((resolve) => setTimeout(resolve, 3_000)) // the keeper's thread is up by then, on a busy machine too
-      blockFor(4_500)
+      await new Promise((resolve) => setTimeout(resolve, 4_000)) // the keeper's thread is up by then, on a busy machine too
+      blockFor(7_000)
       return 'done'
     })
     const { app, start } = await setting(t, database, [block])
     const result = await app.tasks.enqueue(block)
-    const { worker } = start({ lease: 3_000 })
+    const { worker } = start({ lease: 5_000 })
     await result.wait()
     t.match(result, { status: 'SUCCESSFUL', attempts: 1, workerIds: [worker.id] })
   })
@@ -40,8 +40,8 @@ t.test("a lease on an app's own Knex instance is renewed from a thread as well",
   const folder = await mkdtemp(join(tmpdir(), 'fastify-tasks-knex-'))
   const shared = knex({ client: 'sqlite3', connection: { filename: join(folder, 'app.sqlite3') }, useNullAsDefault: true })
   const block = task('block', async () => {
-    await new Promise((resolve) => setTimeout(resolve, 3_000))
-    blockFor(4_500)
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    blockFor(7_000)
     return 'done'
   })
   const app = Fastify()
@@ -52,7 +52,7 @@ t.test("a lease on an app's own Knex instance is renewed from a thread as well",
   })
   await app.register(fastifyTasks, { tasks: [block], env: false, backends: { default: { backend: 'database', knex: shared } } })
   const result = await app.tasks.enqueue(block)
-  const worker = createWorker(app, { lease: 3_000 })
+  const worker = createWorker(app, { lease: 5_000 })
   void worker.run()
   await result.wait()
   t.match(result, { status: 'SUCCESSFUL', attempts: 1, workerIds: [worker.id] })
@@ -67,7 +67,7 @@ for (const database of databases) {
       await close()
     })
     await store.open()
-    const leaseMs = 10_000 // a sixth of it is no whole number of milliseconds
+    const leaseMs = 40_000 // a sixth of it is no whole number of milliseconds
     await store.register({ id: 'w', backend: 'default', leaseMs, tasks: [], quarantine: false })
     const errors: unknown[] = []
     const log = { warn () {}, error ({ err }: { err: unknown }) { errors.push(err) } } as unknown as FastifyBaseLogger

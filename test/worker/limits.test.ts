@@ -91,9 +91,9 @@ for (const database of databases) {
 
     t.test('an attempt that ignores its timeout keeps its key until it has settled, and its ending with it', async (t) => {
       const traffic = new Traffic()
-      const deaf = task('test.deaf', { concurrencyKey: 'k', timeout: 50, timeoutGrace: 20 }, async (number: number) => { await traffic.run(number, number === 0 ? 600 : 1) })
+      const deaf = task('test.deaf', { concurrencyKey: 'k', timeoutGrace: 20 }, async (number: number) => { await traffic.run(number, number === 0 ? 600 : 1) })
       const both = await apps(t, database, [deaf])
-      const results = await both[0]!.tasks.enqueueMany(deaf, [[0], [1]])
+      const results = [await both[0]!.tasks.enqueue(deaf.using({ timeout: 50 }), 0), await both[0]!.tasks.enqueue(deaf, 1)]
       for (const app of both) createWorker(app, { ...WORKER, interval: '100ms' }).run().catch(() => {})
       for (const result of results) await result.wait({ timeout: '90s' })
       t.same(results.map(({ status }) => status), ['FAILED', 'SUCCESSFUL'])

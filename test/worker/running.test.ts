@@ -51,7 +51,7 @@ for (const database of databases) {
       }
       const idle = async (): Promise<void> => await eventually(async () => {
         const before = looks
-        await sleep(200)
+        await sleep(1_000)
         assert.equal(looks, before, 'it looks for nothing any more')
       })
       start({ concurrency: 1, interval: 60_000 })
@@ -166,7 +166,7 @@ for (const database of databases) {
       const begun = performance.now()
       t.equal(await result.cancel(), true)
       await result.wait()
-      t.ok(performance.now() - begun < 5_000)
+      t.ok(performance.now() - begun < 20_000)
       t.match(result, { status: 'CANCELLED', attempts: 1 })
       await eventually(() => { assert.deepEqual(finished, [`${result.id} CANCELLED`]) })
     })

@@ -87,7 +87,7 @@ for (const database of databases) {
     t.test('a worker claims nothing more while an attempt ignores its signal, and goes on when it has settled', async (t) => {
       const over = gate()
       let attempts = 0
-      const deaf = task('deaf', { timeout: 50, timeoutGrace: 50, retry: { limit: 1, delay: 0 } }, async () => {
+      const deaf = task('deaf', { timeout: 500, timeoutGrace: 50, retry: { limit: 1, delay: 0 } }, async () => {
         attempts += 1
         if (attempts === 1) await over.opened
         return attempts

@@ -37,7 +37,7 @@ export type Chapter = (test: BackendTest, suite: BackendSuite) => void
 export type BackendTest = (name: string, body: (bench: BackendBench) => Promise<void>) => void
 
 /** Milliseconds that a test waits for a task to end. */
-const DEADLINE_MS = 15_000
+const DEADLINE_MS = 60_000
 
 /** What the tests of a backend work with: apps that have it as `default`. */
 export class BackendBench {

@@ -89,7 +89,7 @@ export const eventsChapter: Chapter = (test, { runs = true }) => {
     for (const { id } of results) {
       const levels = (): unknown[] => lines.filter((line) => JSON.stringify(line).includes(id)).map(({ level }) => level)
       const ended = id === results[0]!.id ? 30 : 50
-      await eventually(() => { assert.deepEqual(levels(), runs ? [20, 20, ended] : [20]) }, 2_000)
+      await eventually(() => { assert.deepEqual(levels(), runs ? [20, 20, ended] : [20]) })
     }
     assert.ok(!JSON.stringify(lines).includes(secret), 'no line holds an argument, a return value or a message')
   })

@@ -185,8 +185,8 @@ const order: Chapter = (test) => {
   })
 
   test('no row is claimed before it is due, and one of high priority that is not due blocks none', async (bench) => {
-    const [deferred, plain] = await bench.insert({ delay: 300, priority: 100 }, {}) as [Row, Row]
-    assert.equal(deferred.due - deferred.enqueuedAt, 300)
+    const [deferred, plain] = await bench.insert({ delay: 2_000, priority: 100 }, {}) as [Row, Row]
+    assert.equal(deferred.due - deferred.enqueuedAt, 2_000)
     const worker = await bench.worker()
     assert.deepEqual(ids(await worker.claim()), [plain.id])
     const claimed = await worker.claimEventually(deferred.id)
@@ -230,11 +230,11 @@ const order: Chapter = (test) => {
 
   test('a retry is due after its delay and not before, behind what was due meanwhile', async (bench) => {
     const { row, worker } = await bench.running()
-    const [finished] = await worker.finish(ending(row, 'READY', { delay: 250 }))
+    const [finished] = await worker.finish(ending(row, 'READY', { delay: 2_000 }))
     assert.equal(finished?.status, 'READY')
     const { due } = await bench.get(row.id)
     assert.equal(finished.runAfter, due)
-    assert.ok(due >= row.lastAttemptedAt! + 250)
+    assert.ok(due >= row.lastAttemptedAt! + 2_000)
     const { id } = await bench.insertOne(newRow())
     assert.deepEqual(ids(await worker.claim()), [id])
     const again = await worker.claimEventually(row.id)

@@ -77,7 +77,7 @@ async function finish (bench: Bench, held: Held, status: TaskResultStatus): Prom
 /** The worker of the row dies; a worker that held it before has died as well. */
 async function rescue (bench: Bench, held: Held, crashBudget: number): Promise<void> {
   await bench.store.renew(held.worker, { leaseMs: 1, running: 0 })
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + 30_000
   while (performance.now() < deadline) {
     const { workers } = await bench.store.rescue({ backend: BACKEND, crashBudget })
     if (workers.includes(held.worker)) return

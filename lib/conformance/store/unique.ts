@@ -84,12 +84,12 @@ export const uniqueChapter: Chapter = (test) => {
   }
 
   test('a key that is held for a time is held for it, past the end of the row, and no longer', async (bench) => {
-    const { row, worker } = await bench.running(under({ key: 'k', scope: 400 }))
+    const { row, worker } = await bench.running(under({ key: 'k', scope: 2_000 }))
     await worker.finish(ending(row, 'SUCCESSFUL'))
-    const [held] = await bench.store.insert([newRow(under({ key: 'k', scope: 400 }))])
+    const [held] = await bench.store.insert([newRow(under({ key: 'k', scope: 2_000 }))])
     assert.deepEqual([held?.row.id, held?.isDuplicate], [row.id, true])
-    await new Promise((resolve) => setTimeout(resolve, 450))
-    assert.equal((await bench.store.insert([newRow(under({ key: 'k', scope: 400 }))]))[0]?.isDuplicate, false)
+    await new Promise((resolve) => setTimeout(resolve, 2_050))
+    assert.equal((await bench.store.insert([newRow(under({ key: 'k', scope: 2_000 }))]))[0]?.isDuplicate, false)
   })
 
   test('an insert under a key that is sent again is no duplicate of itself', async (bench) => {
