@@ -117,10 +117,11 @@ export class Claimer {
     this.#laneLook.turnAllBack()
   }
 
-  /** This row, which was claimed, may be claimed again. */
+  /** This row, which was claimed, may be claimed again: in its place, so that nothing was claimed until it was there. */
   turnBack (row: ClaimedRow): void {
     this.#cursors.rewind(row)
     this.#lanes = null
+    this.look()
   }
 
   /** Resolves when no claim is under way. */

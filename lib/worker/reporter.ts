@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimedRow, Ending, FinishedRow, Store } from '../store/store.js'
 import { CLAIM_LOST, INVALID_RESULT } from '../core/errors.js'
-import { FINISH_ROWS_MAX } from '../core/limits.js'
+import { BUFFER_ROWS_MAX, FINISH_ROWS_MAX } from '../core/limits.js'
 import { describeFailure } from '../core/failure.js'
 import { withError } from '../core/retry.js'
 import { isPermanent } from '../store/faults.js'
@@ -51,6 +51,7 @@ export class Reporter {
   #over = false
   #flush: Promise<void> | null = null
   #refused = 0
+  #returning = 0
 
   constructor (settings: ReporterSettings) {
     this.#settings = settings
@@ -61,13 +62,13 @@ export class Reporter {
     return [...this.#batch, ...this.#queue].flatMap(({ ending }) => ending === null ? [] : [ending])
   }
 
-  /** Rows waiting to be written. */
-  get waiting (): number {
-    return this.#queue.length
-  }
-
   get idle (): boolean {
     return this.#flush === null
+  }
+
+  /** Nothing is to be claimed: much waits to be written, or rows were handed back that are not there yet, and come before others. */
+  get behind (): boolean {
+    return this.#queue.length > 2 * BUFFER_ROWS_MAX || this.#returning > 0
   }
 
   /** Writes that were refused because the token no longer held. */
@@ -77,6 +78,7 @@ export class Reporter {
 
   report (report: Report): void {
     this.#queue.push(report)
+    if (report.ending === null) this.#returning += 1
     this.#start()
   }
 
@@ -161,6 +163,7 @@ export class Reporter {
       : []
     const finished = endings.length > 0 ? await store.finish(worker, endings.map(({ ending }) => ending as Ending), ended) : []
     ledger.written(claims, ended)
+    this.#returning -= releases.length
     this.#tell(releases, new Map(released.map((id) => [id, null])))
     this.#tell(endings, new Map(finished.map((row) => [row.id, row])))
   }

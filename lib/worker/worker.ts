@@ -3,7 +3,6 @@ import type { TasksHost } from '../core/host.js'
 import type { DatabaseBackend } from '../backends/database.js'
 import type { Listener } from '../store/store.js'
 import { WORKER_RUNNING } from '../core/errors.js'
-import { BUFFER_ROWS_MAX } from '../core/limits.js'
 import { databaseBackend } from './backend.js'
 import type { Isolation } from '../run/isolated.js'
 import { Claimer, type Room } from './claimer.js'
@@ -253,7 +252,7 @@ export class Worker {
     const { runs } = this.#slots
     if (!this.#opened || this.#ending !== null || this.#retiring || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
     if (this.#quarantine.wanted) return this.#slots.empty ? { limit: 1, start: 1, free: 1 } : null
-    if (this.#session.reporter.waiting > 2 * BUFFER_ROWS_MAX) return null
+    if (this.#session.reporter.behind) return null
     if (runs.size === 0 && this.#isIdle()) this.#lookedAt = this.#activity
     return this.#slots.room()
   }

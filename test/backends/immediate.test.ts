@@ -125,7 +125,7 @@ t.test('a running task can be read, waited for and cancelled', async (t) => {
   t.equal(await result.retry(), false)
   t.equal(await result.cancel(), true)
   t.equal((await result.wait()).status, 'CANCELLED')
-  t.match(await enqueued, [{ status: 'CANCELLED', attempts: 1, errors: [] }])
+  t.match(await enqueued, [{ status: 'CANCELLED', attempts: 1, errors: { length: 0 } }])
   t.equal(await result.cancel(), false)
   t.equal(told.at(-1), 'onFinished CANCELLED')
 })

@@ -150,7 +150,7 @@ for (const database of databases) {
       const done = await run(store, { args: '[{"a":1}]' }, 'SUCCESSFUL')
       const failed = await run(store, {}, 'FAILED')
       const found = await data('show', done)
-      t.match(found, { id: done, taskName: 'math.add', status: 'SUCCESSFUL', args: [{ a: 1 }], returnValue: 3, attempts: 1, isFinished: true, errors: [] })
+      t.match(found, { id: done, taskName: 'math.add', status: 'SUCCESSFUL', args: [{ a: 1 }], returnValue: 3, attempts: 1, isFinished: true, errors: { length: 0 } })
       t.equal(new Date(found.finishedAt).toISOString(), found.finishedAt)
       const broken = await data('show', failed)
       t.match(broken.errors, [{ exceptionClass: 'TypeError', code: 'E_BROKEN', attempt: 1 }])

@@ -100,7 +100,7 @@ else {
     let stalled = 0
     proxy.stallReplyTo(/SET lease_until = \(SELECT/, () => { stalled += 1 })
     await result.wait()
-    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
     t.equal(stalled, 1, 'a renewal went unanswered')
     t.notOk(remarks.some((remark) => /lease is lost/.test(remark)), remarks.join('; '))
   })
@@ -123,7 +123,7 @@ else {
     await holder.rollback()
     await (await enqueued).wait()
     await result.wait()
-    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+    t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
     t.notOk(remarks.some((remark) => /lease is lost/.test(remark)), remarks.join('; '))
   })
 }

@@ -26,7 +26,7 @@ for (const { name, open } of databases) {
     await app.listen({ port: 0, host: '127.0.0.1' })
     await result.wait()
     t.equal(result.returnValue, 3)
-    t.match(await app.tasks.health(), { ok: true, reasons: [] })
+    t.match(await app.tasks.health(), { ok: true, reasons: { length: 0 } })
     t.equal((await app.tasks.stats()).workers.length, 1)
     await app.close()
     const reader = await build(t, { backends: { default: { url: database.url } } })

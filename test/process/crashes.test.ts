@@ -80,7 +80,7 @@ t.test('a task that blocks beyond its timeout and grace ends as timed out with i
   await blocker.wait({ timeout: '90s' })
   t.match(blocker, { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_TIMEOUT' }] })
   await neighbour.wait({ timeout: '90s' })
-  t.match(neighbour, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.match(neighbour, { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
   t.equal((await runs(neighbour.id)).length, 2)
 })
 

@@ -11,7 +11,7 @@ t.test('a process that has grown too large is replaced when what it runs has end
   const large = await app.tasks.enqueue('grow', 530, 1_500)
   await process.line(/has grown to \d+ MB, above its limit of 600 MB/)
   await large.wait({ timeout: '90s' })
-  t.match(large, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.match(large, { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
   const next = await app.tasks.enqueue('quick')
   await next.wait({ timeout: '90s' })
   t.match(next, { status: 'SUCCESSFUL', attempts: 1 })

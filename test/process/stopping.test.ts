@@ -44,7 +44,7 @@ t.test('what still runs after the grace is aborted and handed back, and no attem
   process.signal('SIGINT')
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
-  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
 t.test('a second signal aborts and hands back without waiting for the grace', { buffered: true }, async (t) => {
@@ -70,7 +70,7 @@ t.test('a second signal ends a process whose loop is blocked, and what it ran is
   process.signal('SIGINT')
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
-  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
 t.test('a process whose loop is blocked when the grace is over is ended, and what it ran is handed back uncharged', { buffered: true }, async (t) => {
@@ -82,7 +82,7 @@ t.test('a process whose loop is blocked when the grace is over is ended, and wha
   process.signal('SIGTERM')
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
-  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
 t.test('a task that takes every listener off its process does not keep it from stopping', { buffered: true }, async (t) => {
@@ -94,7 +94,7 @@ t.test('a task that takes every listener off its process does not keep it from s
   process.signal('SIGTERM')
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
-  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
 t.test('a second signal does not keep the process that hands back what was left from doing so', { buffered: true }, async (t) => {
@@ -109,7 +109,7 @@ t.test('a second signal does not keep the process that hands back what was left 
   process.signal('SIGTERM')
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
-  t.match(result, { status: 'READY', attempts: 0, errors: [] })
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
 t.test('an attempt that ignores the abort is handed back when its process is gone', { buffered: true }, async (t) => {
@@ -125,7 +125,7 @@ t.test('an attempt that ignores the abort is handed back when its process is gon
   }, { interval: 5 })
   t.match(await process.exit(), { code: 0 })
   const at = await handedBack
-  t.match(result, { attempts: 0, errors: [] })
+  t.match(result, { attempts: 0, errors: { length: 0 } })
   const beats = (await ledger(result.id)).filter(({ what }) => what === 'beat')
   t.ok(beats.length > 0)
   t.ok(beats.every((beat) => beat.at <= at), 'it did nothing any more when it was handed back')
@@ -194,8 +194,8 @@ t.test('whenever SIGTERM comes, nothing is left running, nothing is charged, and
     t.ok(code === 0 || signal === 'SIGTERM', `${String(code)} ${String(signal)}`) // by itself, where node had not come to our code yet
     for (const result of results) {
       await result.refresh()
-      t.match(result, result.status === 'SUCCESSFUL' ? { attempts: 1, errors: [] } : { status: 'READY', attempts: 0, errors: [] })
+      t.match(result, result.status === 'SUCCESSFUL' ? { attempts: 1, errors: { length: 0 } } : { status: 'READY', attempts: 0, errors: { length: 0 } })
     }
   }
-  t.match((await app.tasks.stats()).workers, [])
+  await eventually(async () => { assert.deepEqual((await app.tasks.stats()).workers, []) }) // one that was killed as it registered has its lease until then
 })

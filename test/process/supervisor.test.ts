@@ -31,7 +31,7 @@ t.test('a supervisor that is stopped for several leases costs its workers nothin
   const result = await app.tasks.enqueue('slow', 10_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
   process.kill(supervisor.pid, 'SIGSTOP')
-  t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
   process.kill(supervisor.pid, 'SIGCONT')
   const next = await app.tasks.enqueue('slow', 1_000)
   t.match(await next.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1 })
@@ -68,7 +68,7 @@ t.test('a worker process that gets a signal by itself hands back what it runs, u
     return pids as [number]
   })
   process.kill(pid, 'SIGTERM')
-  t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+  t.match(await result.wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
   const pids = await runs(result.id)
   t.equal(pids.length, 2)
   t.not(pids[0], pids[1])

@@ -53,7 +53,7 @@ for (const database of databases) {
       const result = await app.tasks.enqueue(note)
       start({ lease: 10_000, sweep: '1h' })
       await result.wait()
-      t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: [] })
+      t.match(result, { status: 'SUCCESSFUL', attempts: 1, errors: { length: 0 } })
       t.ok(lines.some(({ msg }) => msg.includes('whose answer was lost were handed back')))
     })
 

@@ -26,7 +26,7 @@ for (const database of databases) {
       const { app, start } = await setting(t, database, [note])
       await app.tasks.enqueueMany(note, Array.from({ length: 10 }, () => []))
       await start({ maxTasks: 4, concurrency: 3 }).ended
-      t.match(await app.tasks.stats(), { queues: { default: { ready: 6, running: 0 } }, workers: [] })
+      t.match(await app.tasks.stats(), { queues: { default: { ready: 6, running: 0 } }, workers: { length: 0 } })
     })
 
     t.test('app.close() stops the workers made on it: what runs gets its grace, and is then handed back', async (t) => {
@@ -48,7 +48,7 @@ for (const database of databases) {
       const { openStore } = await import('#lib/store/index.js')
       const store = openStore({ url })
       t.teardown(async () => { await store.close() })
-      t.match(await store.get(first.id), { status: 'READY', attempts: 0, errors: [] })
+      t.match(await store.get(first.id), { status: 'READY', attempts: 0, errors: { length: 0 } })
       t.match(await store.get(second.id), { status: 'SUCCESSFUL', attempts: 1 })
       t.same((await store.stats('default')).workers, [])
     })
