@@ -117,11 +117,11 @@ export class Claimer {
     this.#laneLook.turnAllBack()
   }
 
-  /** This row, which was claimed, may be claimed again: in its place, so that nothing was claimed until it was there. */
+  /** This row, which was claimed, may be claimed again, in its place. No claim was begun since it was handed back. */
   turnBack (row: ClaimedRow): void {
     this.#cursors.rewind(row)
     this.#lanes = null
-    this.look()
+    this.#lookAgain()
   }
 
   /** Resolves when no claim is under way. */

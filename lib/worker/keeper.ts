@@ -75,9 +75,10 @@ export class Keeper {
     this.#backoff = new Backoff(Math.min(100, settings.leaseMs / 10), Math.min(1_000, settings.leaseMs / 5))
   }
 
-  /** Milliseconds between two looks at the clock. */
+  /** Milliseconds between two looks at the clock: one that comes late must not be what makes a loop stand still for too long. */
   get tickMs (): number {
-    return Math.min(100, Math.max(10, this.#settings.leaseMs / 30))
+    const { leaseMs, maxBlockMs } = this.#settings
+    return Math.min(100, Math.max(5, Math.min(leaseMs / 30, beatInterval(maxBlockMs) / 2)))
   }
 
   start (): void {
@@ -152,7 +153,7 @@ export class Keeper {
       this.#stoodMs = 0
       return
     }
-    // A look that comes late is one of a process that was paused, or of a machine too busy for both: the loop is not held to that.
+    // A look that comes late is one of a process that was paused, or of a machine too busy for both: two ticks of it count.
     this.#stoodMs += Math.min(now - this.#lastTick, 2 * this.tickMs)
     const beatMs = beatInterval(maxBlockMs)
     if (this.#stoodMs < 3 * beatMs) return

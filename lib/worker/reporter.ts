@@ -51,7 +51,8 @@ export class Reporter {
   #over = false
   #flush: Promise<void> | null = null
   #refused = 0
-  #returning = 0
+  /** Handed back, and not tried yet. */
+  readonly #returning = new Set<Report>()
 
   constructor (settings: ReporterSettings) {
     this.#settings = settings
@@ -66,9 +67,14 @@ export class Reporter {
     return this.#flush === null
   }
 
-  /** Nothing is to be claimed: much waits to be written, or rows were handed back that are not there yet, and come before others. */
+  /** Rows were handed back that are not there yet. Not said of those that the store could not take back: that may last. */
+  get returning (): boolean {
+    return this.#returning.size > 0
+  }
+
+  /** Nothing is to be claimed: much waits to be written, or rows come before others that are not there yet. */
   get behind (): boolean {
-    return this.#queue.length > 2 * BUFFER_ROWS_MAX || this.#returning > 0
+    return this.#queue.length > 2 * BUFFER_ROWS_MAX || this.returning
   }
 
   /** Writes that were refused because the token no longer held. */
@@ -78,7 +84,7 @@ export class Reporter {
 
   report (report: Report): void {
     this.#queue.push(report)
-    if (report.ending === null) this.#returning += 1
+    if (report.ending === null) this.#returning.add(report)
     this.#start()
   }
 
@@ -111,21 +117,27 @@ export class Reporter {
 
   #start (): void {
     this.#flush ??= new Promise<void>((resolve) => {
-      // One turn of the loop later, so that attempts that end together are written together.
-      setImmediate(() => {
+      const run = (): void => {
         void this.#run().then(() => {
+          if (this.#more) return run() // it came between the last look and this
           this.#flush = null
           resolve()
           this.#settings.onIdle()
         })
-      })
+      }
+      // One turn of the loop later, so that attempts that end together are written together.
+      setImmediate(run)
     })
+  }
+
+  get #more (): boolean {
+    return (this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted
   }
 
   async #run (): Promise<void> {
     const { outage, log, worker } = this.#settings
     let alone = false
-    while ((this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted) {
+    while (this.#more) {
       const batch: Report[] = this.#queue.splice(0, alone ? 1 : FINISH_ROWS_MAX)
       this.#batch = batch
       this.#settled = false
@@ -136,6 +148,7 @@ export class Reporter {
         alone = false
       } catch (error) {
         if (this.#over) this.#giveUp.abort()
+        for (const report of batch) this.#returning.delete(report)
         const wait = outage.failed(error, WRITING)
         this.#queue.push(...(batch.length === 1 ? await this.#judge(batch, error) : batch).map(sent))
         this.#batch = []
@@ -163,7 +176,7 @@ export class Reporter {
       : []
     const finished = endings.length > 0 ? await store.finish(worker, endings.map(({ ending }) => ending as Ending), ended) : []
     ledger.written(claims, ended)
-    this.#returning -= releases.length
+    for (const report of releases) this.#returning.delete(report)
     this.#tell(releases, new Map(released.map((id) => [id, null])))
     this.#tell(endings, new Map(finished.map((row) => [row.id, row])))
   }

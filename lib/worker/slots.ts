@@ -73,8 +73,9 @@ export class Slots {
     const since = performance.now()
     const entries = rows.map((row, place) => ({ row, claim, place, session, since }))
     session.hold(rows.length)
-    // A claim that was under way when an attempt got stuck gives back what it brings: here it would have to wait.
-    if (this.#stuck > 0) this.#giveBack(entries, false)
+    // A claim that was under way when an attempt got stuck gives back what it brings: here it would have to wait. So does one
+    // that was when rows were handed back: they come before.
+    if (this.#stuck > 0 || session.reporter.returning) this.#giveBack(entries, false)
     else for (const entry of entries) this.#buffer.push(entry)
     if (this.#closed || session.lost) this.release()
     else this.pump()

@@ -252,7 +252,7 @@ export class Worker {
     const { runs } = this.#slots
     if (!this.#opened || this.#ending !== null || this.#retiring || this.#session === null || this.#session.lost || this.#slots.stuck > 0) return null
     if (this.#quarantine.wanted) return this.#slots.empty ? { limit: 1, start: 1, free: 1 } : null
-    if (this.#session.reporter.behind) return null
+    for (const { reporter } of this.#sessions) if (reporter.behind) return null
     if (runs.size === 0 && this.#isIdle()) this.#lookedAt = this.#activity
     return this.#slots.room()
   }

@@ -12,6 +12,7 @@ import { TcpProxy } from './tcp-proxy.ts'
 
 // A lease must not be lost for anything but silence between a worker and its database.
 
+const LOCKED_MS = 7_500 // a lease as well; half of the time that a call has
 const LEASE_MS = 12_000 // long enough for a busy machine to try a renewal twice
 const postgres = databases.find(({ name }) => name === 'postgres')
 
@@ -31,7 +32,7 @@ const nap = task('nap', { takesContext: true }, async ({ signal, taskResult: { i
   return milliseconds
 })
 
-async function open (t: Test): Promise<Setting> {
+async function open (t: Test, leaseMs: number): Promise<Setting> {
   const database = await (postgres as NonNullable<typeof postgres>).open()
   const target = new URL(database.url)
   const proxy = await TcpProxy.open({ host: target.hostname, port: Number(target.port) })
@@ -48,7 +49,7 @@ async function open (t: Test): Promise<Setting> {
   })
   await app.register(fastifyTasks, { tasks: [nap], env: false, backends: { default: { backend: 'database', url: url.href } } })
   await app.ready()
-  const worker = createWorker(app, { lease: LEASE_MS, sweep: 300, interval: 100 })
+  const worker = createWorker(app, { lease: leaseMs, sweep: 300, interval: 100 })
   void worker.run()
   return { app, proxy, direct: database.url, remarks }
 }
@@ -95,7 +96,7 @@ if (sqlite !== undefined) {
 if (postgres === undefined) t.pass('TASKS_TEST_ONLY leaves this out')
 else {
   t.test("a half-open connection of the keeper's costs no lease: it is given up in time for another", async (t) => {
-    const { app, proxy, remarks } = await open(t)
+    const { app, proxy, remarks } = await open(t, LEASE_MS)
     const result = await app.tasks.enqueue(nap, LEASE_MS)
     let stalled = 0
     proxy.stallReplyTo(/SET lease_until = \(SELECT/, () => { stalled += 1 })
@@ -106,7 +107,7 @@ else {
   })
 
   t.test('whoever locks the results holds up enqueues and endings, and no lease; all goes on afterwards', async (t) => {
-    const { app, direct, remarks } = await open(t)
+    const { app, direct, remarks } = await open(t, LOCKED_MS)
     const result = await app.tasks.enqueue(nap, 3_000)
     await eventually(async () => { await result.refresh(); assert.equal(result.status, 'RUNNING') })
     const other = openStore({ url: direct })
@@ -116,7 +117,7 @@ else {
     await holder.transaction.raw('LOCK TABLE tasks_results IN ACCESS EXCLUSIVE MODE')
     let stored = false
     const enqueued = app.tasks.enqueue(nap, 1).then((result) => { stored = true; return result })
-    await sleep(LEASE_MS)
+    await sleep(LOCKED_MS)
     t.equal(stored, false, 'it waits for the lock')
     const { rows: [lease] } = await holder.transaction.raw('SELECT max(lease_until) - extract(epoch FROM clock_timestamp()) * 1000 AS left FROM tasks_workers')
     t.ok(Number(lease.left) > 0, 'the lease was renewed all the while')

@@ -14,7 +14,7 @@ export function smoke (database: 'sqlite' | 'postgres', chosen: ReadonlyArray<re
   for (const [name, seed, seconds] of chosen) {
     const scenario = SCENARIOS.find((scenario) => scenario.name === name && scenario.databases.includes(database))
     if (scenario === undefined) throw new Error(`There is no scenario ${name} on ${database}`)
-    t.test(`${name}: nothing is lost, doubled, overlapping, early or stuck`, { timeout: 300_000, buffered: true }, async (t) => {
+    t.test(`${name}: nothing is lost, doubled, overlapping, early or stuck`, { timeout: 290_000, buffered: true }, async (t) => {
       const report = await runScenario(scenario, { database, seed, seconds })
       t.comment(describe(name, report))
       t.same(report.failures, [])

@@ -44,7 +44,7 @@ t.test('a task that blocks the loop for less than --max-block is not run twice',
   const args = ['--lease', '6s', '--max-block', '5s']
   const processes = [worker(args), worker(args)]
   for (const process of processes) await process.line('worker ready')
-  const result = await app.tasks.enqueue('block', 3_000)
+  const result = await app.tasks.enqueue('block', 4_500)
   await result.wait({ timeout: '90s' })
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
   t.equal((await runs(result.id)).length, 1)

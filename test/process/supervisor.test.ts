@@ -9,7 +9,7 @@ t.jobs = 2
 
 t.test('worker processes end at once with a supervisor that is killed, and what they ran is run by others within the bound', { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
-  const args = ['--lease', '12s', '--max-block', '10s'] // it is the supervisor's death that ends it
+  const args = ['--lease', '18s', '--max-block', '15s'] // it is the supervisor's death that ends it
   const supervisor = worker(args)
   const result = await app.tasks.enqueue('block', 60_000) // its loop does not hear of it
   const [pid] = await eventually(async () => {
@@ -19,8 +19,9 @@ t.test('worker processes end at once with a supervisor that is killed, and what 
   })
   const heir = worker(args)
   await heir.line('worker ready')
+  t.ok(isAlive(pid))
   process.kill(supervisor.pid, 'SIGKILL') // the supervisor alone, not its group
-  await eventually(() => { assert.equal(isAlive(pid), false) })
+  await eventually(() => { assert.equal(isAlive(pid), false) }, { timeout: 5_000 })
   await eventually(async () => { assert.equal((await runs(result.id)).length, 2) })
   t.notOk(isAlive(pid))
 })

@@ -31,7 +31,7 @@ for (const database of databases) {
         t.match(result, { status: 'CANCELLED', attempts: 1, errors: { length: 0 } })
         t.equal(reasons.get(result.id), 'FST_TASKS_CANCELLED')
       }
-      t.ok(performance.now() - begun < 20_000, 'the last of them, too')
+      t.ok(performance.now() - begun < 8_000, 'the last of them, too: a renewal, which would tell them as well, comes after ten seconds')
       t.same([await byId.cancel(), await app.tasks.cancel({ tag: 'note:42' })], [false, 0], 'what has ended is not cancelled')
       await left.refresh()
       t.match(left, { status: 'RUNNING' })

@@ -4,6 +4,7 @@ import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
 import { Reporter } from '#lib/worker/reporter.js'
 import type { Store } from '#lib/store/store.js'
+import { within } from '../support/eventually.ts'
 import { accepted, claimedRow, fakeLog, fakeStore, success } from './fake-store.ts'
 import { gate } from './setting.ts'
 
@@ -80,6 +81,47 @@ t.test('rows are handed back and ended in one round, and what ends the claim goe
   reporter.settle(claim)
   await idle
   t.same(calls, ['release 1 0', 'finish 1 1'])
+})
+
+t.test('nothing is to be claimed while rows are handed back: until they are, were refused, or could not be at the first try', async (t) => {
+  for (const answer of ['accepted', 'refused', 'failed'] as const) {
+    const [asked, opened, over] = [gate(), gate(), gate()]
+    const { reporter, ledger, idle } = reporterOn({
+      release: async (_, rows) => {
+        asked.open()
+        await opened.opened
+        if (answer === 'failed') setImmediate(over.open)
+        if (answer === 'failed') throw new STORE_UNAVAILABLE('be reached', 'this test says so')
+        return answer === 'accepted' ? rows.map(({ id }) => id) : []
+      }
+    })
+    const claim = ledger.arrived(ledger.ask(), 1, 1)
+    t.equal(reporter.behind, false)
+    reporter.report({ row: claimedRow(), claim, ending: null, written: () => { t.equal(reporter.behind, false, 'whoever is told may claim') } })
+    t.equal(reporter.behind, true)
+    await asked.opened
+    t.equal(reporter.behind, true)
+    opened.open()
+    await (answer === 'failed' ? over.opened : idle)
+    t.equal(reporter.behind, false, answer)
+    await reporter.drain(1)
+  }
+})
+
+t.test('what is reported while a write ends is written, at whatever moment of it', async (t) => {
+  for (let moments = 0; moments < 12; moments++) {
+    const late = gate()
+    const { reporter, ledger } = reporterOn({ finish: async (_, endings) => accepted(endings) })
+    const claim = ledger.arrived(ledger.ask(), 2, 2)
+    const [first, second] = [claimedRow({ id: 'first' }), claimedRow({ id: 'second' })]
+    const after = (left: number): void => {
+      if (left > 0) queueMicrotask(() => { after(left - 1) })
+      else reporter.report({ row: second, claim, ending: success(second), written: late.open })
+    }
+    reporter.report({ row: first, claim, ending: success(first), written: () => { after(moments) } })
+    await within(10_000, `the write of what was reported ${moments} moments later`, late.opened)
+  }
+  t.pass()
 })
 
 t.test('an ending that the database refuses alone becomes a failure, and does not hold up the others', async (t) => {

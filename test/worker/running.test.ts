@@ -168,7 +168,7 @@ for (const database of databases) {
       const begun = performance.now()
       t.equal(await result.cancel(), true)
       await result.wait()
-      t.ok(performance.now() - begun < 20_000)
+      t.ok(performance.now() - begun < 8_000, 'a renewal, which would tell it as well, comes after ten seconds')
       t.match(result, { status: 'CANCELLED', attempts: 1 })
       await eventually(() => { assert.deepEqual(finished, [`${result.id} CANCELLED`]) })
     })

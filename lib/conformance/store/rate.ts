@@ -4,7 +4,6 @@ import type { Chapter } from './suite.js'
 import type { ClaimedRow, ClaimLimits, NewRow, Row } from '../../store/store.js'
 
 const HOUR_MS = 3_600_000
-const ROUNDS = 5
 
 /** Rate limits: never more starts than allowed in any time of the length given, by the database's clock. */
 export const rateChapter: Chapter = (test) => {
@@ -33,10 +32,12 @@ export const rateChapter: Chapter = (test) => {
   test('where a process stood still between a claim and its start, the rate counts the start', async (bench) => {
     // A claim takes several steps: less than the time of the rate, or more.
     for (const [every, still] of [[1_500, 100], [80, 100]] as const) {
-      // A start is put off twice, by what the claim took before; where the machine is slower at the last, it is not put off again.
-      let between = 0
-      for (let round = 0; round < ROUNDS && between < every; round++) between = await timeToNext(bench, { name: `${every} ${round}`, max: 2, every }, still)
-      assert.ok(between >= every, `${every} ms: the next started after ${Math.round(between)} ms`)
+      // A start is put off twice, by what the claim took before; where the machine is slower at the last, it is not put off
+      // again. So two of three.
+      const times: number[] = []
+      const kept = (): number => times.filter((time) => time >= every).length
+      while (kept() < 2 && times.length - kept() < 2) times.push(await timeToNext(bench, { name: `${every} ${times.length}`, max: 2, every }, still))
+      assert.equal(kept(), 2, `${every} ms: the next started after ${times.map(Math.round).join(', ')} ms`)
     }
   })
 
