@@ -117,27 +117,15 @@ export class Reporter {
 
   #start (): void {
     this.#flush ??= new Promise<void>((resolve) => {
-      const run = (): void => {
-        void this.#run().then(() => {
-          if (this.#more) return run() // it came between the last look and this
-          this.#flush = null
-          resolve()
-          this.#settings.onIdle()
-        })
-      }
       // One turn of the loop later, so that attempts that end together are written together.
-      setImmediate(run)
+      setImmediate(() => { void this.#run().then(resolve) })
     })
   }
 
-  get #more (): boolean {
-    return (this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted
-  }
-
   async #run (): Promise<void> {
-    const { outage, log, worker } = this.#settings
+    const { outage, log, worker, onIdle } = this.#settings
     let alone = false
-    while (this.#more) {
+    while ((this.#queue.length > 0 || this.#settled) && !this.#giveUp.signal.aborted) {
       const batch: Report[] = this.#queue.splice(0, alone ? 1 : FINISH_ROWS_MAX)
       this.#batch = batch
       this.#settled = false
@@ -158,8 +146,10 @@ export class Reporter {
         await pause(wait, this.#giveUp.signal)
       }
     }
-    if (this.#queue.length === 0) return // given up: `unwritten` has what is left
-    log.error({ worker, ids: this.#queue.map(({ row }) => row.id) }, 'endings could not be written in time')
+    this.#flush = null // in the same moment as the last look: what is reported from now on begins another
+    // Given up: `unwritten` has what is left.
+    if (this.#queue.length > 0) log.error({ worker, ids: this.#queue.map(({ row }) => row.id) }, 'endings could not be written in time')
+    onIdle()
   }
 
   async #write (batch: readonly Report[]): Promise<void> {

@@ -90,8 +90,10 @@ t.test('nothing is to be claimed while rows are handed back: until they are, wer
       release: async (_, rows) => {
         asked.open()
         await opened.opened
-        if (answer === 'failed') setImmediate(over.open)
-        if (answer === 'failed') throw new STORE_UNAVAILABLE('be reached', 'this test says so')
+        if (answer === 'failed') {
+          setImmediate(over.open)
+          throw new STORE_UNAVAILABLE('be reached', 'this test says so')
+        }
         return answer === 'accepted' ? rows.map(({ id }) => id) : []
       }
     })
