@@ -23,6 +23,11 @@ export interface Dialect {
   /** A condition that a column is one of a list of values bound by `list`. */
   isIn (column: string, type: ColumnType): string
   list (values: readonly unknown[]): unknown
+  /**
+   * A condition that a column is one of what a query finds, which is run once. In a join PostgreSQL may run it again for
+   * each row: with LIMIT and SKIP LOCKED it then finds other rows each time.
+   */
+  isAmong (column: string, query: string): string
 
   /**
    * A table source of many rows with columns `ord` (from 0) and those named, bound by `bind`: one statement text whatever

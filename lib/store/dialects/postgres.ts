@@ -23,6 +23,7 @@ export const postgres: Dialect = Object.freeze({
 
   isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,
   list: (values: readonly unknown[]) => [...values],
+  isAmong: (column: string, query: string) => `${column} = ANY (ARRAY(${query}))`,
 
   rows (columns, sight) {
     const arrays = columns.map(([, type]) => array(type, sight)).join(', ')

@@ -20,6 +20,7 @@ export const sqlite: Dialect = Object.freeze({
 
   isIn: (column: string) => `${column} IN (SELECT value FROM json_each(?))`,
   list: (values: readonly unknown[]) => JSON.stringify(values),
+  isAmong: (column: string, query: string) => `${column} IN (${query})`,
 
   rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>) {
     const fields = columns.map(([name], index) => `json_extract(value, '$[${index}]') AS ${name}`).join(', ')

@@ -105,7 +105,7 @@ export async function limitQueues (session: Session, backend: string, queues: re
   const { dialect, tables } = session
   const { rows } = await session.write('put tasks behind the limits of their queue', `
     UPDATE ${tables.results} SET claimable = false, parked = 'limit', waiting = queue || '${QUEUE_GROUP}', limit_group = queue || '${QUEUE_GROUP}', limits = '{}'
-    WHERE id IN (SELECT r.id FROM ${tables.results} r WHERE r.backend = ? AND ${dialect.isIn('r.queue', 'text')} AND r.claimable LIMIT 1000)
+    WHERE ${dialect.isAmong('id', `SELECT r.id FROM ${tables.results} r WHERE r.backend = ? AND ${dialect.isIn('r.queue', 'text')} AND r.claimable LIMIT 1000`)}
       AND status = 'READY' AND limit_group IS NULL RETURNING id`, [backend, dialect.list(queues)])
   return rows.length
 }

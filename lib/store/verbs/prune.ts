@@ -16,7 +16,7 @@ export async function prune (session: Session, request: PruneRequest): Promise<P
   const [condition, bindings] = prunable(session, request, part, now)
   const { value: gone } = await session.transact('prune results', async (run) => {
     const gone = (await run(`
-      DELETE FROM ${tables.results} WHERE id IN (SELECT r.id FROM ${tables.results} r WHERE ${condition} ORDER BY r.id LIMIT ? ${dialect.skipLocked})
+      DELETE FROM ${tables.results} WHERE ${dialect.isAmong('id', `SELECT r.id FROM ${tables.results} r WHERE ${condition} ORDER BY r.id LIMIT ? ${dialect.skipLocked}`)}
       RETURNING id`, [...bindings, request.limit])).map(({ id }) => id as string)
     if (gone.length > 0) await run(`DELETE FROM ${tables.tags} WHERE ${dialect.isIn('id', 'uuid')}`, [dialect.list(gone)])
     await forgetReturned(session, run, request.backend)

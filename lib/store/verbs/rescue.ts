@@ -34,9 +34,9 @@ async function fence (session: Session, backend: string): Promise<string[]> {
   const clock = dialect.leaseClock()
   // SKIP LOCKED: a worker in the middle of a claim or a renewal is met again by the next sweep.
   const { rows } = await session.write('fence dead workers', `
-    UPDATE ${tables.workers} SET lease_until = 0 WHERE id IN (
-      SELECT w.id FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <> 0 AND ${clock.expired('w')} ${dialect.skipLocked}
-    ) RETURNING id`, [backend, ...clock.expiredBound])
+    UPDATE ${tables.workers} SET lease_until = 0 WHERE ${dialect.isAmong('id', `
+      SELECT w.id FROM ${tables.workers} w WHERE w.backend = ? AND w.lease_until <> 0 AND ${clock.expired('w')} ${dialect.skipLocked}`)}
+    RETURNING id`, [backend, ...clock.expiredBound])
   return rows.map(({ id }) => id as string)
 }
 
