@@ -96,6 +96,7 @@ export const MEMORY_SHARE = 0.6 // of the memory of the container or host, share
 export const MEMORY_MIN_MB = 256 // but no process for being smaller than this, unless --max-memory says so
 export const MEMORY_KILL_FACTOR = 1.25 // times the limit: a process that grows on to this is killed, before the kernel chooses whom
 export const MEMORY_LOOK_MS = 1_000 // how often the size of a worker process is looked at
+export const MEMORY_REST_MS = 5_000 // the same while it holds nothing
 export const BOOT_SIZE_FACTOR = 1.25 // of what the app needs to boot: a lower limit is raised to it
 
 // Stopping

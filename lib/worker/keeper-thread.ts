@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Ending } from '../store/store.js'
-import { MEMORY_LOOK_MS } from '../core/limits.js'
+import { MEMORY_LOOK_MS, MEMORY_REST_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { Heartbeat } from './heartbeat.js'
 import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
@@ -40,7 +40,7 @@ const { store, release } = openThreadStore({ ...origin, config: { ...origin.conf
 const keeper = new Keeper(store, settings, {
   report: (report: KeeperReport) => { port.postMessage(report) },
   held: () => heartbeat.held,
-  guard: pipe === null ? null : { heartbeat, onBlocked: (blockedMs, late) => { endProcess(pipe, blockedMs, late) }, onTick: () => { tick(pipe) } }
+  guard: pipe === null ? null : { heartbeat, onBlocked: (blockedMs, late) => { endProcess(pipe, blockedMs, late) }, onTick: (resting) => { tick(pipe, resting) } }
 })
 const stopped = new AbortController()
 
@@ -79,11 +79,11 @@ async function stop (): Promise<void> {
 const parent = process.ppid
 let sent = 0
 
-/** Tell the supervisor that this process lives, whatever its main loop does; and die with the supervisor. */
-function tick (pipe: number): void {
+/** Tell the supervisor that this process lives, whatever its main loop does; and die with the supervisor. One that rests hardly grows. */
+function tick (pipe: number, resting: boolean): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
   const now = performance.now()
-  if (now - sent < Math.min(MEMORY_LOOK_MS, settings.leaseMs / 4)) return
+  if (now - sent < Math.min(resting ? MEMORY_REST_MS : MEMORY_LOOK_MS, settings.leaseMs / 4)) return
   sent = now
   send(pipe, { type: 'alive', rssBytes: process.memoryUsage.rss() })
 }

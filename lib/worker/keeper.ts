@@ -34,9 +34,11 @@ export interface Guard {
   readonly heartbeat: Heartbeat
   /** The loop has stood still for longer than allowed, or while these attempts passed their limits. */
   readonly onBlocked: (blockedMs: number, late: readonly Ending[]) => void
-  /** Called at every tick, whatever the database does. */
-  readonly onTick: () => void
+  /** Called at every tick, whatever the database does. `resting`: nothing is held, and the loop turns. */
+  readonly onTick: (resting: boolean) => void
 }
+
+const REST_MS = 500 // between two looks, at most, while nothing is held: each costs an idle machine a wake-up
 
 /**
  * Renews a worker's lease and hears of cancellations. Runs in a thread of its own, with a store of its own, so that a
@@ -84,18 +86,37 @@ export class Keeper {
   start (): void {
     if (this.#timer !== null) return
     this.#lastTick = monotonic()
-    this.#timer = setInterval(() => { this.#tick() }, this.tickMs)
+    this.#await(this.tickMs)
   }
 
   /** Resolves when no call is under way. */
   async stop (): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     await Promise.all(this.#calls)
   }
 
-  #tick (): void {
-    const now = monotonic()
+  #await (ms: number): void {
+    this.#timer = setTimeout(() => {
+      const now = monotonic()
+      this.#tick(now)
+      if (this.#timer !== null) this.#await(this.#resting ? this.#restMs(now) : this.tickMs)
+    }, ms)
+  }
+
+  /** What stands still is looked at often, whether something is held or not. */
+  get #resting (): boolean {
+    return this.#held() === 0 && this.#stoodMs === 0
+  }
+
+  /** Until the next renewal at most, and with short leases as often as else: what is claimed meanwhile is watched from the next look on. */
+  #restMs (now: number): number {
+    const { leaseMs, maxBlockMs } = this.#settings
+    const longest = Math.min(REST_MS, leaseMs / 30, 2 * beatInterval(maxBlockMs))
+    return Math.max(this.tickMs, this.connected ? Math.min(longest, this.#renewAt - now) : longest)
+  }
+
+  #tick (now: number): void {
     if (this.#guard !== null) this.#watchLoop(now, this.#guard)
     this.#lastTick = now
     if (this.#lost || !this.connected) return
@@ -145,7 +166,7 @@ export class Keeper {
   }
 
   #watchLoop (now: number, guard: Guard): void {
-    guard.onTick()
+    guard.onTick(this.#resting)
     const { maxBlockMs, leaseMs } = this.#settings
     const { count } = guard.heartbeat
     if (count !== this.#lastCount) {

@@ -9,11 +9,11 @@ import { fakeStore, type Renewal } from './fake-store.ts'
 
 const held: Renewal = { held: true, claims: [7], cancelled: [] }
 
-function keeperOn (t: Test, store: Partial<Store>, { guard = null, rows = 0, ...settings }: Partial<KeeperSettings> & { guard?: Guard | null, rows?: number } = {}): { keeper: Keeper, reports: KeeperReport[] } {
+function keeperOn (t: Test, store: Partial<Store>, { guard = null, rows = 0, held = () => rows, ...settings }: Partial<KeeperSettings> & { guard?: Guard | null, rows?: number, held?: () => number } = {}): { keeper: Keeper, reports: KeeperReport[] } {
   const reports: KeeperReport[] = []
   const keeper = new Keeper(fakeStore({ cancelled: async () => [], ...store }), { worker: 'w', leaseMs: 150, maxBlockMs: 100, takenAt: monotonic(), ...settings }, {
     report: (report) => { reports.push(report) },
-    held: () => rows,
+    held,
     guard
   })
   t.teardown(async () => { await keeper.stop() })
@@ -104,6 +104,33 @@ t.test('a loop is not held to time that the keeper had none of either: then the 
   t.ok(monotonic() - begun > 1.5 * maxBlockMs)
   t.same(blocked, [])
   await eventually(() => { assert.ok(blocked.length > 0, 'not yet') }) // of a loop that never turns again
+})
+
+t.test('while nothing is held a keeper looks five times less often; when something is, or the loop stands still, as often as ever', async (t) => {
+  const heartbeat = new Heartbeat()
+  let looks: boolean[] = []
+  let blockedMs = 0
+  keeperOn(t, { renew: async () => held }, {
+    leaseMs: 60_000,
+    maxBlockMs: 2_000,
+    held: () => heartbeat.held,
+    guard: { heartbeat, onTick: (resting) => { looks.push(resting) }, onBlocked: (ms) => { blockedMs ||= ms } }
+  })
+  const beats = setInterval(() => { heartbeat.beat() }, 20)
+  const lookedFor = async (ms: number): Promise<number> => {
+    looks = []
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    return looks.length
+  }
+  await eventually(() => { assert.ok(looks.includes(true), 'not yet') })
+  const begun = monotonic()
+  const resting = await lookedFor(2_000)
+  t.ok(resting <= 1 + (monotonic() - begun) / 500, `${resting} looks in two seconds`)
+  heartbeat.held = 1
+  await eventually(() => { assert.ok(looks.filter((rests) => !rests).length > 5, 'not yet') })
+  heartbeat.held = 0
+  clearInterval(beats)
+  await eventually(() => { assert.ok(blockedMs >= 2_000, 'not yet') })
 })
 
 t.test('a keeper that is started twice keeps once', async (t) => {
