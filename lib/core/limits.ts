@@ -128,6 +128,7 @@ export const KEEPER_CALL_MIN_MS = 1_000 // a keeper's calls get a sixth of the l
 export const MIGRATE_TIMEOUT_MS = 10 * 60_000 // the same for a migration, which may have much to rewrite, or another's to wait for
 export const PROGRESS_WAIT_MS = 1_000 // what an ending waits for progress that was reported before it
 export const TRANSACTION_IDLE_MS = 1_000 // after which PostgreSQL ends a short transaction of ours whose process stands still: others wait for what it has locked
+export const COMMIT_IDLE_MS = 15_000 // after which PostgreSQL ends a task's own transaction that has written the end and is not committed: its process stands still
 export const CALL_RETRY_MS = 5_000 // how long a call that meets passing faults is tried again; part of its time
 export const NOTIFY_INTERVAL_MS = 10 // NOTIFY takes a lock at commit: no process sends more than one in this time
 export const HINT_QUIET_MS = 25 // after which an insert takes its NOTIFY along: it holds that lock for the sync of its commit

@@ -6,6 +6,8 @@ export interface OpenTransaction {
   readonly transaction: Knex.Transaction
   /** Unique keys that were enqueued through it, see {@link uniqueKeyOf}: who enqueues one past it waits for its end. */
   readonly keys: Set<string>
+  /** The newest progress of the attempt, encoded: it is written with the end. */
+  progress?: string
 }
 
 /** Entered before the transaction is opened, because code that runs later shares the scope and not the moment. */

@@ -10,14 +10,14 @@ export async function ownTransaction<T> (wire: Wire, dialect: Dialect, connectio
   let value: T
   try {
     // Both in one round trip.
-    await send(dialect.idleLimit === '' ? wire.begin : `${wire.begin}; ${dialect.idleLimit}`)
+    await send(dialect.openShort === '' ? wire.begin : `${wire.begin}; ${dialect.openShort}`)
     begun = true
     value = await fn(runOn(wire, dialect, connection))
     await send('COMMIT')
   } catch (error) {
     // Of two statements the first may have begun it; one that failed began nothing.
     // A connection that cannot roll back is of no use to the next one.
-    if (begun || dialect.idleLimit !== '') await send('ROLLBACK').catch(() => { connection.__knex__disposed ??= 'a transaction is open on it' })
+    if (begun || dialect.openShort !== '') await send('ROLLBACK').catch(() => { connection.__knex__disposed ??= 'a transaction is open on it' })
     throw error
   }
   return value

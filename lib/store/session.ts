@@ -129,7 +129,7 @@ export class Session {
     const wire = wireOf(writer)
     if (wire === null) {
       return await this.transaction(what, async (trx) => {
-        if (this.dialect.idleLimit !== '') await trx.raw(this.dialect.idleLimit)
+        if (this.dialect.openShort !== '') await trx.raw(this.dialect.openShort)
         return await fn(this.inside(trx))
       })
     }

@@ -1,4 +1,3 @@
-import type { Knex } from 'knex'
 import type { ResultFields } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
 import type { ClaimedRow, Ending, FinishedRow } from '../store/store.js'
@@ -215,14 +214,14 @@ export class Runner {
 
   async #progress (run: Run, text: string): Promise<void> {
     const open = openTransaction.getStore()?.open ?? null
-    // Beside its own transaction, it would wait for it on SQLite.
-    if (open !== null) return await this.#writeProgress(run, text, open.transaction)
-    run.progress ??= new Progress(async (value) => { await this.#writeProgress(run, value, null) })
+    // Nobody would see it before the commit; and a row that is written early is locked for as long as the transaction is
+    // open, for a cancellation too. (Beside the transaction it would wait for it on SQLite.)
+    if (open !== null) { open.progress = text; return }
+    run.progress ??= new Progress(async (value) => { await this.#writeProgress(run, value) })
     await run.progress.store(text)
   }
 
-  async #writeProgress ({ row, session }: Run, text: string, transaction: Knex.Transaction | null): Promise<void> {
-    const { store } = this.#settings.backend
-    if (!await store.progress(session.id, { id: row.id, claim: row.claim }, text, { transaction })) throw new CLAIM_LOST(row.id)
+  async #writeProgress ({ row, session }: Run, text: string): Promise<void> {
+    if (!await this.#settings.backend.store.progress(session.id, { id: row.id, claim: row.claim }, text)) throw new CLAIM_LOST(row.id)
   }
 }

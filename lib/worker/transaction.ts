@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { ClaimedRow, Store } from '../store/store.js'
 import { CLAIM_LOST } from '../core/errors.js'
-import { openTransaction, type TransactionScope } from '../run/open-transaction.js'
+import { openTransaction, type OpenTransaction, type TransactionScope } from '../run/open-transaction.js'
 
 /**
  * What `context.transaction()` does for a claimed row: the task's own writes and its success in one transaction, fenced
@@ -12,13 +12,15 @@ export async function commitWith<T> (store: Store, worker: string, row: ClaimedR
   const scope: TransactionScope = { open: null }
   return await openTransaction.run(scope, async () => {
     const write = await store.begin()
-    scope.open = { transaction: write.transaction, keys: new Set() }
+    const open: OpenTransaction = scope.open = { transaction: write.transaction, keys: new Set() }
     let committing = false
     let value: T | undefined
     try {
       value = await fn(write.transaction)
       const returnValue = await encode(value)
-      const held = await store.finishIn(write.transaction, worker, { id: row.id, claim: row.claim, status: 'SUCCESSFUL', returnValue })
+      const token = { id: row.id, claim: row.claim }
+      const held = (open.progress === undefined || await store.progress(worker, token, open.progress, write)) &&
+        await store.finishIn(write.transaction, worker, { ...token, status: 'SUCCESSFUL', returnValue })
       if (!held) throw new CLAIM_LOST(row.id)
       committing = true
       await write.commit()

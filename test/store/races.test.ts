@@ -17,7 +17,6 @@ for (const changes of [1, 2, 3]) {
       'an ending is written': { act: async ({ worker, row, store }) => await store.finish(worker.id, [ending(row, 'SUCCESSFUL')], [row.claim]), status: 'SUCCESSFUL' },
       'a row is handed back': { act: async ({ worker, row, store }) => await store.release(worker.id, [row], [row.claim]), status: 'READY' },
       'a batch whose reply was lost is handed back': { act: async ({ worker, row, store }) => await store.releaseClaims(worker.id, [row.claim]), status: 'READY' },
-      'a started row of a dead worker is taken back': { act: async ({ bench, worker }) => await bench.bury(worker), status: 'READY' },
       "a task's own transaction ends it": {
         act: async ({ worker, row, store }) => {
           const write = await store.begin()
@@ -48,6 +47,34 @@ for (const changes of [1, 2, 3]) {
     }
   })
 }
+
+t.test('a rescue does not wait for a row that a session of the dead keeps locked: it takes all others, and that one once it is free', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const race = await setting(t)
+  const { bench, store, worker, row } = race
+  const others = await bench.insert({ task: row.task }, { task: row.task })
+  t.equal((await worker.claim()).length, 2)
+  const other = await bench.running({ task: 'another.task' })
+  const holder = await change(race)
+  t.same((await bench.bury(other.worker)).charged.map(({ id }) => id), [other.row.id])
+  const { charged } = await bench.bury(worker)
+  t.same(charged.map(({ id }) => id).sort(), others.map(({ id }) => id).sort(), 'the claim of its own')
+  t.equal((await bench.get(row.id)).status, 'RUNNING')
+  const rescue = async (): ReturnType<KnexStore['rescue']> => await store.rescue({ backend: row.backend, crashBudget: 3 })
+  t.same((await rescue()).charged, [], 'nothing is charged twice')
+  await holder.rollback()
+  t.same((await rescue()).charged.map(({ id, deaths }) => [id, deaths]), [[row.id, 1]])
+  for (const { id } of others) t.equal((await bench.get(id)).deaths, 1)
+  for (const table of ['claims', 'workers']) t.same((await race.knex.raw(`SELECT * FROM tasks_${table}`)).rows, [], table)
+})
+
+t.test('a transaction that has written the end of its task and is not committed is ended by the server', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { store, row, worker } = await setting(t)
+  const open = await store.begin()
+  await store.finishIn(open.transaction, worker.id, ending(row, 'SUCCESSFUL'))
+  const { rows: [shown] } = await open.transaction.raw('SHOW idle_in_transaction_session_timeout')
+  t.same(shown, { idle_in_transaction_session_timeout: '15s' })
+  await open.rollback()
+})
 
 t.test('a retry, a hand-back and a rescue do not wait for a transaction that is enqueueing under their key', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
   const { bench, store } = await setting(t)

@@ -64,6 +64,7 @@ for (const database of databases) {
       handler = async (context, write) => {
         await context.transaction(async (trx) => {
           await write(trx)
+          await context.progress('half')
           begun.open()
           if (!context.signal.aborted) await new Promise((resolve) => { context.signal.addEventListener('abort', resolve) })
         }).catch((error: unknown) => { reasons.push((error as { code: unknown }).code) })

@@ -69,8 +69,11 @@ export interface Dialect {
   lockMigrations (trx: Knex.Transaction, key: string): Promise<void>
   /** First statement of a transaction that will write: takes what a later write would have to wait for. Empty for none. */
   readonly beginWrite: (table: string) => string
-  /** Second statement of a short transaction: the server ends it should its process stand still in the middle. Empty for none. */
-  readonly idleLimit: string
+  /**
+   * What follows the BEGIN of a short transaction: each statement sees what was committed before it, and the server ends the
+   * transaction should its process stand still in the middle. Empty for none.
+   */
+  readonly openShort: string
   /** Rows of a raw result. */
   rowsOf (result: unknown): Array<Record<string, unknown>>
   /**

@@ -11,6 +11,9 @@ import { POSTGRES_VERSION_MIN, SAMPLE_PAGES, TRANSACTION_IDLE_MS } from '../../c
 const NOW = '(SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)'
 const LEASE_CLOCK: LeaseClock = Object.freeze({ now: NOW, bound: [], expired: (worker: string) => `${worker}.lease_until <= ${NOW}`, expiredBound: [] })
 
+// Whatever the default of the database or role: at a stricter level what a statement waited for is not seen by the next.
+const READ_COMMITTED = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED'
+
 /** PostgreSQL 14 and later, through `pg`. */
 export const postgres: Dialect = Object.freeze({
   name: 'postgres',
@@ -61,12 +64,13 @@ export const postgres: Dialect = Object.freeze({
 
   async lockMigrations (trx: Knex.Transaction, key: string) {
     // An advisory lock of the transaction: it dies with the transaction and works behind a transaction pooler.
+    await trx.raw(READ_COMMITTED)
     const number = createHash('sha256').update(`fastify-tasks:${key}`).digest().readBigInt64BE(0)
     await trx.raw('SELECT pg_advisory_xact_lock(?::bigint)', [String(number)])
   },
 
   beginWrite: () => '',
-  idleLimit: `SET LOCAL idle_in_transaction_session_timeout = ${TRANSACTION_IDLE_MS}`,
+  openShort: `${READ_COMMITTED}; SET LOCAL idle_in_transaction_session_timeout = ${TRANSACTION_IDLE_MS}`,
   rowsOf: (result: unknown) => (result as { rows: Array<Record<string, unknown>> }).rows,
   tuple: (columns: readonly string[]) => columns.join(', '),
   tuples: (columns: readonly string[]) => columns.join(', '),

@@ -62,7 +62,7 @@ export const sqlite: Dialect = Object.freeze({
     await trx.raw('DROP TABLE "fastify_tasks_lock"')
   },
 
-  idleLimit: '', // no server: the lock is the process's own, and a stopped one keeps it
+  openShort: '', // one writer sees all; and no server: the lock is the process's own, and a stopped one keeps it
   // An UPDATE that matches nothing takes the write lock all the same. Knex begins with a plain BEGIN, so that a
   // transaction which reads first and writes later could be refused (SQLITE_BUSY_SNAPSHOT) however long it waits.
   beginWrite: (table: string) => `UPDATE ${table} SET name = name WHERE 0`,

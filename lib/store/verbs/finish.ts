@@ -3,6 +3,7 @@ import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
 import { moment } from '../row.js'
 import { forgetCancels } from './cancels.js'
+import { COMMIT_IDLE_MS } from '../../core/limits.js'
 import { endClaims } from './claims.js'
 import { finishPlain, isPlain, type Written } from './finish-plain.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
@@ -47,7 +48,7 @@ async function finishAny (session: Session, worker: string, endings: readonly En
 /** The same for one row, in a transaction of the task's own; not where it is to be cancelled. */
 export async function finishIn (session: Session, run: Run, worker: string, ending: Ending): Promise<boolean> {
   const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
-  await lockRows(session, run, [ending.id])
+  await lockRows(session, run, [ending.id], COMMIT_IDLE_MS)
   return (await run(sql, bindings)).length === 1
 }
 
@@ -120,7 +121,7 @@ async function writeAtOnce (session: Session, worker: string, { sql, bindings, r
 
 /**
  * Rows that were changed already, by a statement that did not say which or whose answer was lost: their token stands, and
- * the status that was to be written. (A rescuer leaves the token on what it ends as well.)
+ * the status that was to be written.
  */
 async function findWritten (session: Session, worker: string, endings: readonly Ending[]): Promise<FinishedRow[]> {
   const { dialect, tables } = session

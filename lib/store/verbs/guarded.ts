@@ -38,10 +38,27 @@ export function putBack (condition: string): string {
  * Wait for whoever is changing these rows, and keep them as they are then until the transaction ends: the next statement
  * sees them so. In the order of their ids, so that two who lock some of the same rows do not deadlock. Where there is one
  * writer there is nobody to wait for.
+ *
+ * @param idleMs - how long the transaction may stand still from then on before the server ends it
  */
-export async function lockRows ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<void> {
+export async function lockRows ({ dialect, tables }: Session, run: Run, ids: readonly string[], idleMs?: number): Promise<void> {
   if (dialect.singleWriter || ids.length === 0) return
-  await run(`SELECT 1 FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)])
+  const limit = idleMs === undefined ? '1' : `set_config('idle_in_transaction_session_timeout', '${idleMs}', true)`
+  await run(`SELECT ${limit} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)])
+}
+
+/**
+ * The same without waiting. Answers the ids of RUNNING rows that somebody else keeps locked; a row that is no more, or
+ * has ended, is none of them.
+ */
+export async function lockFreeRows ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  if (dialect.singleWriter || ids.length === 0) return new Set()
+  const locked = await run(`SELECT r.id FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED`, [dialect.list(ids)])
+  const free = new Set(locked.map(({ id }) => id as string))
+  const left = ids.filter((id) => !free.has(id))
+  if (left.length === 0) return new Set()
+  const busy = await run(`SELECT r.id FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'RUNNING'`, [dialect.list(left)])
+  return new Set(busy.map(({ id }) => id as string))
 }
 
 export interface GuardedUpdate {

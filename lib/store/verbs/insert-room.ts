@@ -3,6 +3,7 @@ import type { NewRow } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { QUEUE_FULL } from '../../core/errors.js'
 import { findStanding } from './insert-unique.js'
+import { takeTurn } from './turn.js'
 
 /** A queue that may hold so many READY rows, and those that are to come. */
 interface Bound { readonly backend: string, readonly queue: string, readonly max: number, readonly rows: NewRow[] }
@@ -25,10 +26,9 @@ export function boundsOf (rows: readonly NewRow[]): Bound[] {
  * Keep others from storing into these queues until the transaction of ours ends: what is counted then stays true. Its
  * first statements.
  */
-export async function lockQueues ({ dialect, tables }: Session, run: Run, bounds: readonly Bound[]): Promise<void> {
-  if (dialect.singleWriter) { await run(dialect.beginWrite(tables.meta)); return }
-  // A stricter level would count as things were before the lock.
-  await run('SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
+export async function lockQueues (session: Session, run: Run, bounds: readonly Bound[]): Promise<void> {
+  const { dialect, tables } = session
+  if (dialect.singleWriter) return await takeTurn(session, run)
   for (const { backend, queue } of bounds) await run('SELECT pg_advisory_xact_lock(?::bigint)', [lockOf(`${tables.schema ?? ''}.${tables.prefix} ${backend} ${queue}`)])
 }
 

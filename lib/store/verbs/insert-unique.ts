@@ -2,6 +2,7 @@ import type { InsertedRow, NewRow, Row, UniqueRule } from '../store.js'
 import type { Run, Send, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
+import { getMany } from './read.js'
 import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
 import { dropExpired, readyAgain } from './unique-key.js'
 
@@ -28,10 +29,15 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
     if (rule.onConflict === 'throw') throw new NOT_UNIQUE(row.task, standing.row.id)
     if (rule.onConflict === 'return') return { row: standing.row, isDuplicate: true }
     const { id } = standing.row
-    const replaced = outer === null
-      ? (await session.transact('store a task', async (send) => await replace(session, row, id, send))).value
-      : await replace(session, row, id, outer)
+    const { value: replaced, unsure } = outer === null
+      ? await session.transact('store a task', async (send) => await replace(session, row, id, send))
+      : { value: await replace(session, row, id, outer), unsure: false }
     if (replaced !== null) return { row: replaced, isDuplicate: true }
+    if (unsure) {
+      // A try whose answer was lost may have replaced it, and it has been claimed or has ended since.
+      const [known] = await getMany(session, [id])
+      if (known?.args === row.args) return { row: known, isDuplicate: true }
+    }
     // It was claimed, or it ended, meanwhile: read it again, and give it as it is unless the key is free by now.
     const again = await findStanding(session, row, rule, run)
     if (again !== null && again.row.status !== 'READY') return { row: again.row, isDuplicate: true }

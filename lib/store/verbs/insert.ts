@@ -9,6 +9,7 @@ import { insertSource, insertSql, insertTags, insertValues, newlyStored } from '
 import { boundsOf, lockQueues, refuseFull, refuseOverfull } from './insert-room.js'
 import { areAlike, prepareAlike, type HowAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
+import { takeTurn } from './turn.js'
 
 /**
  * Store rows, in their order. Rows with a unique key go one by one, sorted by key: each may have to wait for somebody
@@ -26,8 +27,10 @@ export async function insert (session: Session, rows: readonly NewRow[], transac
     const inserted: InsertedRow[] = []
     let duplicates: ReadonlySet<string> = new Set()
     if (run !== null && bounds.length > 0) {
-      // In a transaction of somebody else's nobody is kept waiting: how long it goes on is not known.
+      // In a transaction of somebody else's nobody is kept waiting: how long it goes on is not known. But where one writes
+      // at a time it is about to write in any case.
       if (transaction === null) await lockQueues(session, run, bounds)
+      else await takeTurn(session, run)
       duplicates = await refuseFull(session, run, bounds)
     }
     let next: Prepared | null = null

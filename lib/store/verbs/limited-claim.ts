@@ -9,6 +9,7 @@ import { candidates } from './limited-candidates.js'
 import { countLater, type Started } from './limited-late.js'
 import { locksOf } from './limited-locks.js'
 import { Limits, namesOf, type Candidate } from './limited-room.js'
+import { takeTurn } from './turn.js'
 
 // Groups of one claim: more would make its transaction long.
 const GROUPS_MAX = 100
@@ -30,8 +31,7 @@ export async function claimLimited (session: Session, request: LimitedClaimReque
   const closed = heads.filter((head) => !all.includes(head))
   let sent = false
   const { value, tries } = await session.transact('claim limited tasks', async (run): Promise<Taken> => {
-    // First of all: a stricter level would count as things were before the lock, and no level is set after a query.
-    await run(session.dialect.singleWriter ? session.dialect.beginWrite(session.tables.meta) : 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    await takeTurn(session, run)
     const earlier = sent ? await run.tuples(...takenBy(session, request)) : []
     sent = true
     if (earlier.length > 0) return { rows: inOrder(earlier).map((tuple) => toClaimed(tuple, request)), nextIn: null }

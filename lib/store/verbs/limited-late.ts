@@ -4,6 +4,7 @@ import { RATE_AHEAD_MAX_MS } from '../../core/limits.js'
 import { marginOf, parseRateLog, withLaterStarts } from '../../core/rate.js'
 import { locksOf } from './limited-locks.js'
 import { writeRates } from './limited-rates.js'
+import { takeTurn } from './turn.js'
 
 /** Starts that rates have counted in a claim. */
 export interface Started {
@@ -48,12 +49,8 @@ export async function countLater (session: Session, { backend }: LimitedClaimReq
 }
 
 async function lock (session: Session, run: Run, backend: string, names: readonly string[]): Promise<void> {
-  const { dialect, tables } = session
-  if (dialect.singleWriter) {
-    await run(dialect.beginWrite(tables.meta))
-    return
-  }
-  await run('SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
+  const { dialect } = session
+  if (dialect.singleWriter) return await takeTurn(session, run)
   // Waited for, and so in one order. Claims hold them for short transactions and wait for none.
   const locks = locksOf(session, backend, names)
   await run(`SELECT count(pg_advisory_xact_lock(i.lock)) FROM (SELECT * FROM ${locks.sql} AS l ORDER BY l.name) AS i`, locks.bindings)

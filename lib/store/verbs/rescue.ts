@@ -3,7 +3,7 @@ import type { Run, Session } from '../session.js'
 import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { ERRORS_MAX, QUARANTINE_DEATHS } from '../../core/limits.js'
-import { guardedUpdate, lockRows, putBack } from './guarded.js'
+import { guardedUpdate, lockFreeRows, putBack } from './guarded.js'
 import { handBack } from './release.js'
 import { forgetReturned, noteReturned, PLACE } from './returned.js'
 
@@ -49,13 +49,23 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
     ) RETURNING worker, claim, started, ids`, [backend])
   const held = lost.flatMap(({ worker, claim, started, ids }) => session.dialect.idsOf(ids)
     .map((id, index) => ({ id, worker: worker as string, claim: Number(claim), started: index < Number(started) })))
-  await lockRows(session, run, held.map(({ id }) => id))
-  const charged = await charge(session, run, held.filter(({ started }) => started), crashBudget)
-  const released = await giveBack(session, run, held.filter(({ started }) => !started))
+  // A session of the dead that is still open may keep a row locked for hours: the others do not wait for it.
+  const busy = await lockFreeRows(session, run, held.map(({ id }) => id))
+  const free = held.filter(({ id }) => !busy.has(id))
+  const charged = await charge(session, run, free.filter(({ started }) => started), crashBudget)
+  const released = await giveBack(session, run, free.filter(({ started }) => !started))
+  await keepClaims(session, run, backend, lost.filter(({ ids }) => session.dialect.idsOf(ids).some((id) => busy.has(id))))
   await run(`DELETE FROM ${tables.cancels} WHERE NOT EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ${tables.cancels}.worker AND w.lease_until > 0)`)
   await run(`DELETE FROM ${tables.workers} WHERE lease_until = 0 AND backend = ? AND NOT EXISTS (SELECT 1 FROM ${tables.claims} c WHERE c.worker = ${tables.workers}.id)`, [backend])
   await forgetReturned(session, run, backend)
   return { charged: charged.map(toRow), released }
+}
+
+/** Those with a row that was not to be had: the next sweep meets them again. What was taken back of them is another's by its token. */
+async function keepClaims ({ dialect, tables }: Session, run: Run, backend: string, claims: ReadonlyArray<Record<string, unknown>>): Promise<void> {
+  for (const { worker, claim, started, ids } of claims) {
+    await run(`INSERT INTO ${tables.claims} (worker, claim, backend, started, ids) VALUES (?, ?, ?, ?, ?)`, [worker, claim, backend, started, dialect.idList(dialect.idsOf(ids))])
+  }
 }
 
 interface Held { readonly id: string, readonly worker: string, readonly claim: number }
@@ -78,7 +88,7 @@ async function charge (session: Session, run: Run, held: readonly Held[], crashB
     ${putBack(ready)},
     holds = CASE WHEN ${ready} AND r.concurrency_limit = 1 THEN r.holds ELSE NULL END,
     quarantined = r.deaths + 1 >= ${QUARANTINE_DEATHS},
-    deaths = r.deaths + 1,
+    deaths = r.deaths + 1, claim = NULL,
     finished_at = CASE WHEN ${ready} THEN NULL ELSE n.at END,
     failed_at = CASE WHEN NOT (${cancelled}) AND ${spent} THEN n.at ELSE NULL END,
     unique_held = CASE WHEN ${ready} OR r.unique_until IS NOT NULL THEN r.unique_held ELSE NULL END,

@@ -9,6 +9,7 @@ export interface Selected {
   readonly id: string
   /** It was enqueued under a unique key. */
   readonly keyed: boolean
+  readonly finishedAt: number
 }
 
 /** The rows of a selection that are READY, `BATCH` at a time; what is done with them takes them out of it. */
@@ -26,9 +27,9 @@ export async function * endedBatches (session: Session, selection: Selection, st
   const [condition, bindings] = conditionOf(session, selection, status)
   for (let after: string | null = null, more = condition !== null; more;) {
     const rows = await session.read('select tasks', `
-      SELECT r.id, r.unique_key FROM ${session.tables.results} r
+      SELECT r.id, r.unique_key, r.finished_at FROM ${session.tables.results} r
       WHERE ${condition as string} ${after === null ? '' : 'AND r.id > ?'} ORDER BY r.id LIMIT ${BATCH}`, after === null ? bindings : [...bindings, after])
-    if (rows.length > 0) yield rows.map(({ id, unique_key: key }) => ({ id: id as string, keyed: key !== null }))
+    if (rows.length > 0) yield rows.map(({ id, unique_key: key, finished_at: at }) => ({ id: id as string, keyed: key !== null, finishedAt: Number(at) }))
     after = rows.at(-1)?.['id'] as string
     more = rows.length === BATCH
   }
