@@ -12,43 +12,57 @@ import { sourceOf, type Source } from './list-source.js'
  * a chunk a statement. Where what is asked for is rare among them, a page may come back short, with a `next`: no call
  * looks at more than `LIST_ROWS_MAX` rows.
  */
-export async function list (session: Session, filter: ListFilter): Promise<{ rows: Row[], next: string | null }> {
+export async function list (session: Session, filter: ListFilter): Promise<Page> {
   const { limit } = filter
   const source = await sourceOf(session, filter)
   const conditions = conditionsOf(session, filter)
-  const found: Row[] = []
   let range = await rangeOf(session, filter)
-  for (let looked = 0, step = 0; looked < LIST_ROWS_MAX; step++) {
-    const chunk = Math.max(limit + 1, LIST_CHUNKS[Math.min(step, LIST_CHUNKS.length - 1)] as number)
-    found.push(...await look(session, source, range, conditions, { chunk, limit: limit + 1 - found.length }))
-    if (found.length > limit) return { rows: found.slice(0, limit), next: (found[limit - 1] as Row).id }
-    const last = await endOf(session, source, range, chunk)
+  const chunkOf = (step: number): number => Math.max(limit + 1, LIST_CHUNKS[Math.min(step, LIST_CHUNKS.length - 1)] as number)
+  // Most pages are filled by the first chunk, and need not know where it ends. One that is not looks at it again.
+  const newest = await session.read('list results', ...fitting(session, source, range, conditions, { chunk: chunkOf(0), limit: limit + 1 }))
+  if (newest.length > limit) return pageOf(newest.map(toRow), limit)
+  const found: Row[] = []
+  for (let looked = 0, step = 0; looked < LIST_ROWS_MAX; looked += chunkOf(step), step++) {
+    const { rows, last } = await look(session, source, range, conditions, { chunk: chunkOf(step), limit: limit + 1 - found.length })
+    found.push(...rows)
+    if (found.length > limit) return pageOf(found, limit)
     if (last === null) return { rows: found, next: null }
     range = { ...range, below: last }
-    looked += chunk
   }
   return { rows: found, next: range.below }
 }
 
-type Conditions = readonly [sql: string, bindings: unknown[]]
+interface Page { readonly rows: Row[], readonly next: string | null }
 
-/** The rows of one chunk of the source that fit. */
-async function look (session: Session, source: Source, range: Range, [condition, values]: Conditions, { chunk, limit }: { chunk: number, limit: number }): Promise<Row[]> {
-  const { dialect, tables } = session
+function pageOf (found: Row[], limit: number): Page {
+  return { rows: found.slice(0, limit), next: (found[limit - 1] as Row).id }
+}
+
+type Query = readonly [sql: string, bindings: unknown[]]
+type Size = { readonly chunk: number, readonly limit: number }
+
+/**
+ * The rows of one chunk of the source that fit, and the last id of the chunk; null where the source ended before. One
+ * statement, since it sees one moment: what came or went between two would shift the end, and rows be listed twice or
+ * left out.
+ */
+async function look (session: Session, source: Source, range: Range, conditions: Query, size: Size): Promise<{ rows: Row[], last: string | null }> {
+  const [rows, bindings] = fitting(session, source, range, conditions, size)
+  const [ids, bounds] = source.select(range, 'x.id')
+  const records = await session.read('list results', `
+    SELECT found.*, chunk.last_id FROM (SELECT (${ids} LIMIT 1 OFFSET ?) AS last_id) AS chunk LEFT JOIN (${rows}) AS found ON true
+    ORDER BY found.id DESC`, [...bounds, size.chunk - 1, ...bindings])
+  return { rows: records.filter(({ id }) => id !== null).map(toRow), last: records[0]?.['last_id'] as string | null }
+}
+
+/** A query for the rows of one chunk of the source that fit. */
+function fitting ({ dialect, tables }: Session, source: Source, range: Range, [condition, values]: Query, { chunk, limit }: Size): Query {
   const [ids, bindings] = source.select(range, source.whole ? '*' : 'x.id')
   const from = source.whole ? `(${ids} LIMIT ?) AS r WHERE true` : `(${ids} LIMIT ?) AS c ${dialect.lookUp(tables.results)}`
-  const records = await session.read('list results', `SELECT ${columnsOf('r')} FROM ${from} AND ${condition} ORDER BY r.id DESC LIMIT ?`, [...bindings, chunk, ...values, limit])
-  return records.map(toRow)
+  return [`SELECT ${columnsOf('r')} FROM ${from} AND ${condition} ORDER BY r.id DESC LIMIT ?`, [...bindings, chunk, ...values, limit]]
 }
 
-/** The last id of a chunk; null where the source ended before. */
-async function endOf (session: Session, source: Source, range: Range, chunk: number): Promise<string | null> {
-  const [ids, bindings] = source.select(range, 'x.id')
-  const [record] = await session.read('list results', `${ids} LIMIT 1 OFFSET ?`, [...bindings, chunk - 1])
-  return record === undefined ? null : record['id'] as string
-}
-
-function conditionsOf ({ tables }: Session, filter: ListFilter): Conditions {
+function conditionsOf ({ tables }: Session, filter: ListFilter): Query {
   const conditions = ['r.backend = ?']
   const bindings: unknown[] = [filter.backend]
   const where = (condition: string, value: unknown): void => {
