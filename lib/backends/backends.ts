@@ -71,15 +71,17 @@ export class Backends {
   }
 
   /**
-   * Open all, within `timeout` milliseconds; where one fails, those that were opened are closed again. Returns what
-   * `check()` found, in sentences.
+   * Open all, within `timeout` milliseconds; where one fails, those that were opened are closed again, within that time
+   * too or else behind the caller's back. Returns what `check()` found, in sentences.
    * @throws FST_TASKS_STORE_UNAVAILABLE where it takes longer
    */
   async open (timeout = Infinity): Promise<Array<{ alias: string, problem: string }>> {
     const opened: Array<BaseTaskBackend<any>> = []
     const problems: Array<{ alias: string, problem: string }> = []
+    let failed = false
     const open = async (): Promise<void> => {
       for (const backend of this) {
+        if (failed) return // late: this one would not be closed
         opened.push(backend)
         await backend.open()
         for (const problem of await backend.check()) problems.push({ alias: backend.alias, problem })
@@ -92,7 +94,9 @@ export class Backends {
     try {
       await Promise.race([open(), late])
     } catch (error) {
-      await closeAll(opened)
+      failed = true
+      // What hangs while it opens hangs while it closes, and the caller is to hear of it in time.
+      await Promise.race([closeAll(opened), late.catch(() => {})])
       throw error
     } finally {
       stop()

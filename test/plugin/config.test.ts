@@ -202,14 +202,28 @@ t.test("a backend's check() is logged, and a backend that does not open closes t
   t.equal(opened[1]?.closed, 1)
 })
 
-t.test("a backend that does not open in time is told of before Fastify's own timeout", async (t) => {
+t.test("a backend that does not open in time is told of before Fastify's own timeout, though it does not close either, and none is opened after it", async (t) => {
+  const opened: string[] = []
+  const closed: string[] = []
+  let answer = (): void => {}
   class Silent extends RecordingBackend {
-    override async open (): Promise<void> { await new Promise(() => {}) }
+    override async open (): Promise<void> {
+      opened.push(this.alias)
+      await new Promise<void>((resolve) => { answer = resolve })
+    }
+
+    override async close (): Promise<void> {
+      closed.push(this.alias)
+      await new Promise(() => {})
+    }
   }
   const app = Fastify({ pluginTimeout: 2_000 })
   t.teardown(async () => { await app.close() })
-  const register = app.register(fastifyTasks, { env: false, backends: { default: { backend: Silent } } })
+  const register = app.register(fastifyTasks, { env: false, backends: { default: { backend: Silent }, more: { backend: Silent } } })
   await t.rejects(async () => { await register }, { code: 'FST_TASKS_STORE_UNAVAILABLE' })
+  answer()
+  await new Promise(setImmediate)
+  t.same({ opened, closed }, { opened: ['default'], closed: ['default'] })
 })
 
 t.test('the door gives every public name', async (t) => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -75,6 +77,17 @@ t.test('a worker waits for a database that is away at the start, and says so', {
   await process.line('waits for its database')
   await mkdir(folder)
   await process.line('worker ready')
+})
+
+t.test('a worker waits for a database that swallows what it is sent, and says so', { buffered: true }, async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  t.teardown(() => { silent.close() })
+  const process = worker([], { TASKS_DATABASE_URL: `postgres://nobody@127.0.0.1:${(silent.address() as AddressInfo).port}/none` })
+  await process.line('waits for its database')
+  process.signal('SIGTERM')
+  t.match(await process.exit(), { code: 0, signal: null })
 })
 
 t.test('several processes share the work, and one that is killed is replaced', { buffered: true }, async (t) => {
