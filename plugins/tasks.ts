@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { setHost } from '../lib/core/host.js'
-import { currentAttempt } from '../lib/run/current.js'
 import { AppTasks } from './app-tasks.js'
 import { configure, type Settings } from './config.js'
+import { markClosers } from './mark-closers.js'
 import type { FastifyTasksOptions } from './options.js'
 import { RequestCollections } from './request-collections.js'
 import { TaskCore } from './task-core.js'
@@ -27,7 +27,7 @@ const plugin: FastifyPluginAsync<FastifyTasksOptions> = async (app, options) => 
     throw error
   }
 
-  app.addHook('preClose', async () => { currentAttempt()?.closes(app) })
+  markClosers(app)
   app.addHook('onClose', async () => {
     await collections.close()
     await core.close()

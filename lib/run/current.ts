@@ -13,8 +13,8 @@ export interface CurrentAttempt {
    * grace to settle. Changes nothing once the attempt has ended or was aborted for another reason.
    */
   fail (error: unknown): void
-  /** It has called `close()` of this app. Where it is its own, and the shutdown has to interrupt it, it has failed for good. */
-  closes (app: FastifyInstance): void
+  /** It has called `close()` of this app. Where its own is part of it, and the shutdown has to interrupt it, it has failed for good. */
+  closes (root: FastifyInstance): void
 }
 
 const storage = new AsyncLocalStorage<CurrentAttempt | undefined>()

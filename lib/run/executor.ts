@@ -92,8 +92,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#abort('failed', error)
   }
 
-  closes (app: FastifyInstance): void {
-    if (app === this.#request.app) this.#closesApp = true
+  closes (root: FastifyInstance): void {
+    const { app } = this.#request
+    if (app === root || Object.prototype.isPrototypeOf.call(root, app)) this.#closesApp = true
   }
 
   async progress (value: unknown): Promise<void> {

@@ -58,6 +58,35 @@ for (const { name, open } of databases) {
   })
 }
 
+for (const { name, open } of databases) {
+  for (const first of ['a task', 'somebody else'] as const) {
+    t.test(`where ${first} closes the app first, each task that waits for the close fails all the same, on ${name}`, async (t) => {
+      const database = await open()
+      t.teardown(async () => { await database.close() })
+      let running = 0
+      const calls: Array<Promise<void>> = []
+      let closing = (): void => {}
+      const closed = new Promise<void>((resolve) => { closing = resolve })
+      const waits = task('waits', { takesContext: true, timeoutGrace: 50, retry: 3 }, async ({ app }) => {
+        running += 1
+        await closed
+        calls.push(app.close() as unknown as Promise<void>)
+        await calls.at(-1)
+      })
+      const app = await build(t, { tasks: [waits], worker: { interval: 50, shutdownGrace: 500 }, backends: { default: { url: database.url } } })
+      const results = await app.tasks.enqueueMany(waits, [[], []])
+      await app.listen({ port: 0, host: '127.0.0.1' })
+      await eventually(() => { assert.equal(running, 2) })
+      if (first === 'somebody else') calls.push(app.close() as unknown as Promise<void>)
+      closing()
+      await eventually(() => { assert.ok(calls.length >= 2) })
+      await Promise.all(calls)
+      const reader = await build(t, { backends: { default: { url: database.url } } })
+      for (const { id } of results) t.match(await reader.tasks.getResult(id), { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_UNSUPPORTED', message: /app\.close\(\)/ }] })
+    })
+  }
+}
+
 t.test('where the backend needs none, no worker is started and the log says so', async (t) => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } })

@@ -65,6 +65,20 @@ t.test('a task that closes its app has ended in order, and the process is replac
   t.not((await runs(later.id))[0], (await runs(closer.id))[0])
 })
 
+t.test('tasks that wait at once for the close of their own app take one process down, and are handed to no other', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  const closers = [await app.tasks.enqueue('awaitClose'), await app.tasks.enqueue('awaitClose')]
+  worker(['--shutdown-grace', '500ms'])
+  for (const closer of closers) {
+    t.match(await closer.wait({ timeout: '90s' }), { status: 'FAILED', attempts: 1, errors: [{ code: 'FST_TASKS_UNSUPPORTED', message: /app\.close\(\)/ }] })
+    t.equal(closer.errors.length, 1)
+  }
+  const pids = (await Promise.all(closers.map(async ({ id }) => await runs(id)))).flat()
+  t.equal(pids.length, 2)
+  t.equal(new Set(pids).size, 1, 'in one process')
+  t.match(await (await app.tasks.enqueue('quick')).wait({ timeout: '90s' }), { status: 'SUCCESSFUL', attempts: 1 }, 'which was replaced')
+})
+
 t.test("a task that destroys the app's own pool does not keep its neighbours from ending: the process is replaced", { buffered: true }, async (t) => {
   const { app, worker, runs } = await setting(t)
   const process = worker([], { OWN_KNEX: '1' })

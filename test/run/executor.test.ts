@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { FastifyInstance } from 'fastify'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { currentAttempt } from '#lib/run/current.js'
 import { FatalTaskError } from '#lib/core/errors.js'
@@ -147,6 +148,20 @@ t.test('a lost lease interrupts the attempt, whatever it returns', async (t) => 
   const attempt = contextAttempt(async ({ signal }) => { await aborted(signal); return 1 })
   attempt.abort('lease-lost')
   t.match(await attempt.outcome, { kind: 'interrupted' })
+})
+
+t.test('a shutdown fails for good what has closed its own app, or one that this is part of, and interrupts what has closed another', async (t) => {
+  const app = {} as FastifyInstance
+  const child = Object.create(app) as FastifyInstance
+  const run = async (own: FastifyInstance, closed: FastifyInstance) => {
+    const attempt = attemptOf(async () => { currentAttempt()?.closes(closed); await forever() }, { app: own, timeoutGrace: 5 })
+    attempt.abort('shutdown')
+    return await attempt.outcome
+  }
+  const failed = { kind: 'failed', final: true, failure: { code: 'FST_TASKS_UNSUPPORTED' } }
+  t.match(await run(app, app), failed)
+  t.match(await run(child, app), failed)
+  t.match(await run(app, {} as FastifyInstance), { kind: 'interrupted' })
 })
 
 t.test('the first cause stands, but what a shutdown interrupts may still be cancelled or lost', async (t) => {
