@@ -41,6 +41,8 @@ export interface RunningAttempt {
   readonly outcome: Promise<Outcome>
   /** Resolves when the user's function has really settled, which may be later than `outcome`, or never. */
   readonly settled: Promise<void>
+  /** Resolves when it was aborted and its grace is over, where it has not settled by then: after a commit, that is later than `outcome`. */
+  readonly overdue: Promise<void>
   /** True once `settled` has resolved. */
   readonly isSettled: boolean
   abort (cause: AbortCause): void

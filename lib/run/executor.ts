@@ -45,6 +45,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #ended = false
   #settled = false
   #whenSettled: { promise: Promise<void>, settle: () => void } | undefined
+  #whenOverdue: { promise: Promise<void>, settle: () => void } | undefined
+  #overdue = false
+  /** Gives up the transaction that the function is inside of. */
+  #leaveTransaction: (error: Error) => void = () => {}
   #transaction: 'none' | 'open' | 'committed' = 'none'
   #open: Promise<unknown> | undefined
   /** The refusal of a value by the gate inside of context.transaction(); thrown on by the function, it is final. */
@@ -61,13 +65,13 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   get isSettled (): boolean { return this.#settled }
 
   get settled (): Promise<void> {
-    if (this.#whenSettled === undefined) {
-      let settle = (): void => {}
-      const promise = new Promise<void>((resolve) => { settle = resolve })
-      this.#whenSettled = { promise, settle }
-      if (this.#settled) settle()
-    }
+    this.#whenSettled ??= settleable(this.#settled)
     return this.#whenSettled.promise
+  }
+
+  get overdue (): Promise<void> {
+    this.#whenOverdue ??= settleable(this.#overdue)
+    return this.#whenOverdue.promise
   }
 
   get signal (): AbortSignal {
@@ -113,7 +117,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#transaction = 'open'
     let value: T
     try {
-      const open = transaction(async (trx) => await fn(trx), async (returned) => await this.#encodeForCommit(returned))
+      // It keeps rows locked, and SQLite's only writer: it does not outlive the attempt, whatever the function waits for.
+      const left = new Promise<never>((_resolve, reject) => { this.#leaveTransaction = reject })
+      left.catch(() => {})
+      const open = transaction(async (trx) => await Promise.race([fn(trx), left]), async (returned) => await this.#encodeForCommit(returned))
       this.#open = open
       value = await open
     } catch (error) {
@@ -181,6 +188,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #settle (): void {
     this.#settled = true
     this.#whenSettled?.settle()
+    if (this.#ended) this.#stopTimer()
     const { timeout } = this.#request
     if (timeout !== null && this.#cause === null && this.#duration() > timeout) this.abort('timeout')
   }
@@ -188,15 +196,24 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #abort (cause: Cause, reason: unknown): void {
     // The first cause stands, but for a shutdown: what it interrupts may still be cancelled, or be somebody else's.
     const replaces = this.#cause === null || (this.#cause === 'shutdown' && (cause === 'cancelled' || cause === 'lease-lost'))
-    if (this.#ended || !replaces) return
+    // What goes on after its commit hears of it, too.
+    const over = this.#transaction === 'committed' ? this.#settled : this.#ended
+    if (over || !replaces) return
     const first = this.#cause === null
     this.#cause = cause
     this.#reason = reason
     if (!first) return
     this.#stopTimer()
-    this.#stopTimer = after(this.#request.timeoutGrace, () => { this.#end(this.#aborted(this.#cause as Cause)) })
+    this.#stopTimer = after(this.#request.timeoutGrace, () => { this.#graceOver() })
     // Listeners are the task's code: what they throw, or start, belongs to this attempt.
     if (this.#controller !== undefined) withinAttempt(this, () => { this.#controller?.abort(reason) })
+  }
+
+  #graceOver (): void {
+    if (!this.#ended) this.#end(this.#aborted(this.#cause as Cause))
+    if (this.#settled) return
+    this.#overdue = true
+    this.#whenOverdue?.settle()
   }
 
   #reasonOf (cause: AbortCause): Error {
@@ -253,7 +270,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #end (outcome: Outcome): void {
     if (this.#ended) return
     this.#ended = true
-    this.#stopTimer()
+    // The timeout goes for what comes after a commit as well.
+    if (outcome.kind !== 'committed' || this.#settled) this.#stopTimer()
+    this.#leaveTransaction(new ATTEMPT_ENDED('go on with a transaction'))
     this.#resolve(Object.freeze(outcome))
   }
 
@@ -265,4 +284,12 @@ class Attempt implements RunningAttempt, CurrentAttempt {
 /** What would be so at any attempt. An error that was thrown in a thread is remade as an Error, and is none of these. */
 function isOfIsolation (error: unknown): boolean {
   return [INVALID_RESULT, INVALID_TASK, UNSUPPORTED].some((type) => error instanceof type)
+}
+
+/** A promise to be made when it is first asked for. */
+function settleable (settled: boolean): { promise: Promise<void>, settle: () => void } {
+  let settle = (): void => {}
+  const promise = new Promise<void>((resolve) => { settle = resolve })
+  if (settled) settle()
+  return { promise, settle }
 }

@@ -35,8 +35,10 @@ export interface Run {
   aborted: AbortCause | null
   /** Of an attempt that ignores its signal: what to write once it has settled; 'release' to hand it back. */
   held: Ending | 'release' | null
-  /** It has an outcome and has not settled. */
+  /** It ignores its signal: it has an outcome, and has not settled. */
   stuck: boolean
+  /** Its success is committed: what it still does is its own affair. */
+  committed: boolean
   /** The keeper knows its limits. */
   watched: boolean
   /** Made by the first report. */
@@ -69,7 +71,7 @@ export class Runner {
 
   start (entry: Entry): Run {
     const { row, session } = entry
-    const run: Run = { row, entry, session, slot: -1, attempt: null, aborted: null, held: null, stuck: false, watched: false, progress: null }
+    const run: Run = { row, entry, session, slot: -1, attempt: null, aborted: null, held: null, stuck: false, committed: false, watched: false, progress: null }
     let fields: ResultFields | Promise<ResultFields>
     try {
       fields = this.#settings.backend.decodeRow(row)
@@ -82,16 +84,19 @@ export class Runner {
   }
 
   abort (run: Run, cause: AbortCause): void {
-    run.aborted = cause
-    run.attempt?.abort(cause)
+    const begun = run.attempt !== null || run.aborted !== null
+    run.aborted ??= cause
+    if (begun) run.attempt?.abort(cause)
+    else this.#release(run) // its serializer may never answer
   }
 
   #begin (run: Run, fields: ResultFields): void {
     const { host, backend } = this.#settings
     const { row, session } = run
+    if (run.aborted !== null) return // handed back
     const task = host.registry.get(row.task)
     // The claim asked for known names only; a task cannot be taken off again.
-    if (task === null || run.aborted !== null) return this.#release(run)
+    if (task === null) return this.#release(run)
     const result = backend.resultOf(fields)
     try {
       checkStoredArguments(task, fields.args)
@@ -140,7 +145,8 @@ export class Runner {
   #ended (run: Run, task: AnyTask, fields: ResultFields, outcome: Outcome): void {
     const { pace, onFree, onStuck } = this.#settings
     const attempt = run.attempt as RunningAttempt
-    run.stuck = !attempt.isSettled && outcome.kind !== 'committed'
+    run.committed = outcome.kind === 'committed'
+    run.stuck = !attempt.isSettled && !run.committed
     if (outcome.kind === 'committed') {
       run.session.reporter.settle(run.entry.claim)
       void this.#telling.stored(run.row, outcome.durationMs)
@@ -159,6 +165,13 @@ export class Runner {
     pace.add(outcome.durationMs)
     if (attempt.isSettled) return free()
     if (run.stuck) onStuck(run)
+    else {
+      void attempt.overdue.then(() => {
+        if (attempt.isSettled) return
+        run.stuck = true
+        onStuck(run)
+      })
+    }
     void attempt.settled.then(free)
   }
 
@@ -185,7 +198,7 @@ export class Runner {
 
   /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */
   #refuse (run: Run, error: unknown, fields: ResultFields): void {
-    if (run.aborted !== null) return this.#release(run)
+    if (run.aborted !== null) return // handed back
     const { row } = run
     const outcome: Outcome = { kind: 'failed', error, failure: describeFailure(error, row.attempts, this.#settings.backend.now()), final: true, durationMs: 0 }
     const decision = decide(outcome, { retry: undefined, attempts: row.attempts, deaths: row.deaths, errors: row.errors })

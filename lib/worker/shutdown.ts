@@ -13,6 +13,8 @@ export interface Shutdown {
   readonly claimer: Claimer
   readonly slots: Slots
   readonly sessions: ReadonlySet<Session>
+  /** Another one is being opened, which is to be given back, too. */
+  readonly registering: Promise<void> | null
   readonly role: WorkerRole
   readonly log: FastifyBaseLogger
   /** What running attempts get before they are aborted. */
@@ -28,10 +30,10 @@ const HURRY_MS = 500 // what attempts get to settle after a second signal
  * The lease is renewed and cancellations are heard until the last write.
  */
 export async function stopWorker (shutdown: Shutdown): Promise<void> {
-  const { reason, claimer, slots, sessions, role, log, graceMs, now } = shutdown
+  const { reason, claimer, slots, sessions, registering, role, log, graceMs, now } = shutdown
   const writesUntil = performance.now() + Math.max(LAST_WRITES_MS, graceMs)
   slots.close()
-  await claimer.stop()
+  await hurried(claimer.stop(), now)
   slots.close() // a claim that was under way may have brought rows
   if (reason !== 'stuck' && slots.runs.size > 0) {
     log.info({ running: slots.runs.size, graceMs: now.aborted ? 0 : graceMs }, 'waiting for running attempts')
@@ -46,6 +48,7 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
   }
   const enough = lastWrites(reason === 'broken' ? LAST_WRITES_HURRY_MS : Math.max(LAST_WRITES_MS, writesUntil - performance.now()), now)
   try {
+    if (registering !== null) await hurried(registering, now)
     for (const session of sessions) await leave(session, shutdown, enough.signal)
   } finally {
     enough.stop()
@@ -87,7 +90,7 @@ async function until (condition: () => boolean, milliseconds = Infinity, signal?
 /** The last writes under one id, and its end. */
 async function leave (session: Session, { slots, role, log }: Shutdown, enough: AbortSignal): Promise<void> {
   const written = await session.reporter.drain(TIMER_MAX_MS, enough)
-  const held = [...slots.runs].filter((run) => run.session === session && (!run.stuck || run.held !== null))
+  const held = [...slots.runs].filter((run) => run.session === session && (run.stuck ? run.held !== null : !run.committed))
   if (held.length > 0) {
     const ids = held.map(({ row }) => row.id)
     if (role.supervised) log.error({ worker: session.id, ids }, 'attempts ignore their signal: they are handed back when this process is gone')
@@ -97,17 +100,29 @@ async function leave (session: Session, { slots, role, log }: Shutdown, enough: 
     const endings = held.flatMap(({ held }) => held === 'release' || held === null ? [] : [held satisfies Ending])
     role.onEstate({ worker: session.id, endings: [...session.reporter.unwritten, ...endings], died: false, started: null })
   }
-  if (!written || held.length > 0) leaveBehind()
+  const left = !written || held.length > 0
+  if (left) leaveBehind()
   session.reporter.end()
-  await session.lease.stop()
-  if (!written || held.length > 0) return
+  if (left) {
+    // What runs on is nobody else's as long as it does: the lease ends with the process.
+    if (!role.supervised) await session.lease.stop()
+    return
+  }
   try {
-    await unless(enough, session.deregister())
+    // At once: on a busy machine the keeper's thread takes longer to end than there may be time.
+    await Promise.all([session.lease.stop(), unless(enough, session.deregister())])
     role.onDeregistered(session.id)
   } catch (error) {
     leaveBehind()
     log.warn({ err: error, worker: session.id }, 'the worker could not sign off')
   }
+}
+
+/** Until the promise resolves; after a second signal no longer than attempts get to settle. */
+async function hurried (promise: Promise<void>, now: AbortSignal): Promise<void> {
+  const over = new AbortController()
+  const hurry = pause(TIMER_MAX_MS, AbortSignal.any([now, over.signal])).then(async () => { await pause(HURRY_MS, over.signal) })
+  await Promise.race([promise.finally(() => { over.abort() }), hurry])
 }
 
 /** The promise's value; an error once there was time enough. */

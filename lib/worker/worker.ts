@@ -63,6 +63,7 @@ export class Worker {
   #session: Session | null = null
   #listener: Listener | null = null
   #finished: Promise<EndReason> | null = null
+  #registering: Promise<void> | null = null
   #end: (reason: EndReason) => void = () => {}
   #ending: EndReason | null = null
   /** Loaded by the first task that asks for it. */
@@ -187,6 +188,7 @@ export class Worker {
       claimer: this.#claimer,
       slots: this.#slots,
       sessions: this.#sessions,
+      registering: this.#registering,
       role: this.#role,
       log: this.#log,
       graceMs: this.#options.shutdownGrace,
@@ -263,7 +265,7 @@ export class Worker {
     if (this.#quarantine.alone) return this.#quarantine.done()
     if (!this.#options.batch || this.#ending !== null) return
     if (this.#lookedAt !== this.#activity) this.#claimer.wake() // something happened since that look began
-    else if (!await this.#quarantine.look().catch(() => false) && this.#isIdle() && this.#lookedAt === this.#activity) this.#end('drained')
+    else if (!await this.#quarantine.look().catch(() => true) && this.#isIdle() && this.#lookedAt === this.#activity) this.#end('drained')
   }
 
   #isIdle (): boolean {
@@ -333,14 +335,11 @@ export class Worker {
     void session.lease.stop()
     setTimeout(() => {
       // What ignores its signal could run beside its next attempt elsewhere.
-      if ([...this.#slots.runs].some((run) => run.session === session)) this.#role.die()
+      if ([...this.#slots.runs].some((run) => run.session === session && !run.committed)) this.#role.die()
     }, marginMs).unref()
     if (this.#session !== session) return
     this.#session = null
-    void this.#register().then(() => {
-      this.#claimer.forgetCursors()
-      this.#claimer.wake()
-    })
+    this.#registering = this.#register().then(() => { this.#claimer.forgetCursors(); this.#claimer.wake() })
   }
 
   async #sweep (): Promise<void> {

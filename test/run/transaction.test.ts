@@ -47,6 +47,33 @@ t.test('what the handler does after it changes nothing', async (t) => {
   t.notMatch(JSON.stringify(lines), /secret/)
 })
 
+t.test('a handler that goes on after it hears of an abort, and is overdue when its grace is over', async (t) => {
+  const { transaction } = createTransaction()
+  const reasons: unknown[] = []
+  for (const [cause, code] of [['shutdown', 'FST_TASKS_SHUTDOWN'], ['timeout', 'FST_TASKS_TIMEOUT']] as const) {
+    const attempt = contextAttempt(async (context) => {
+      context.signal.addEventListener('abort', () => { reasons.push(context.signal.reason) })
+      await context.transaction(async () => 1)
+      await forever()
+    }, { transaction, timeoutGrace: 20, timeout: cause === 'timeout' ? 20 : null })
+    t.match(await attempt.outcome, { kind: 'committed', value: 1 })
+    if (cause === 'shutdown') attempt.abort(cause)
+    await attempt.overdue
+    t.match(reasons.at(-1), { code })
+    t.notOk(attempt.isSettled)
+  }
+})
+
+t.test('one that hangs gives its transaction up at the end of the grace', async (t) => {
+  const { log, transaction } = createTransaction()
+  let refused: unknown
+  const attempt = contextAttempt(async (context) => { await context.transaction(forever).catch((error: unknown) => { refused = error }) }, { transaction, timeout: 10, timeoutGrace: 10 })
+  t.match(await attempt.outcome, { kind: 'failed', failure: { code: 'FST_TASKS_TIMEOUT' } })
+  await attempt.settled
+  t.same(log, ['rollback'])
+  t.match(refused, { code: 'FST_TASKS_ATTEMPT_ENDED' })
+})
+
 t.test('a second transaction is refused, beside the first and after it', async (t) => {
   const { transaction } = createTransaction()
   const attempt = contextAttempt(async (context) => {

@@ -22,7 +22,7 @@ function slotsOf (t: Test, concurrency: number, settings: { maxTasks?: number, s
   const runner: any = {
     start: (entry: Entry): Run => {
       started.push(begun.at(-1) === entry.row.id ? entry.row.id : `${entry.row.id}, unannounced`)
-      return { row: entry.row, entry, session: entry.session, slot: -1, attempt: null, aborted: null, held: null, stuck: false, watched: false, progress: null }
+      return { row: entry.row, entry, session: entry.session, slot: -1, attempt: null, aborted: null, held: null, stuck: false, committed: false, watched: false, progress: null }
     },
     release: ({ row }: Entry, cancelled: boolean) => { released.push(cancelled ? `${row.id} cancelled` : row.id) },
     abort: ({ row }: Run, cause: string) => { aborted.push(`${row.id} ${cause}`) }

@@ -53,6 +53,59 @@ for (const database of databases) {
       t.same((await store.stats('default')).workers, [])
     })
 
+    t.test('an attempt that goes on after its commit is aborted like the others, and keeps no worker from stopping', async (t) => {
+      let reason: unknown
+      const committed = gate()
+      const endless = task('endless', { takesContext: true, timeoutGrace: 50 }, async (context) => {
+        context.signal.addEventListener('abort', () => { reason = context.signal.reason })
+        await context.transaction(async () => 'written')
+        committed.open()
+        await new Promise(() => {})
+      })
+      const { app, start } = await setting(t, database, [endless])
+      const result = await app.tasks.enqueue(endless)
+      const { worker } = start({ shutdownGrace: 0 })
+      await committed.opened
+      await worker.stop()
+      t.match(reason, { code: 'FST_TASKS_SHUTDOWN' })
+      await result.refresh()
+      t.match(result, { status: 'SUCCESSFUL', attempts: 1, returnValue: 'written' })
+      t.same((await app.tasks.stats()).workers, [])
+    })
+
+    t.test('a serializer that never answers keeps no worker from stopping: its task is handed back', async (t) => {
+      const asked = gate()
+      const note = task('note', async () => {})
+      const encode = (value: unknown): string => JSON.stringify(value)
+      const decode = async (): Promise<never> => { asked.open(); return await new Promise(() => {}) }
+      const { app, start, backend } = await setting(t, database, [note], { serializer: { encode, decode } })
+      const { id } = await app.tasks.enqueue(note)
+      const { worker } = start({ shutdownGrace: 0 })
+      await asked.opened
+      await worker.stop()
+      t.match(await backend.store.get(id), { status: 'READY', attempts: 0 })
+    })
+
+    t.test('a worker that is stopped while it registers anew leaves none behind', async (t) => {
+      const [asked, answered] = [gate(), gate()]
+      const { app, start, backend } = await setting(t, database, [task('note', async () => {})])
+      const { worker } = start({ lease: 2_000 })
+      await eventually(() => { assert.ok(worker.id) })
+      const { store } = backend
+      const register = store.register.bind(store)
+      store.register = async (row) => {
+        await register(row)
+        asked.open()
+        await answered.opened
+      }
+      await store.renew(worker.id as string, { leaseMs: -1, running: 0 })
+      await asked.opened
+      const stopped = worker.stop()
+      answered.open()
+      await stopped
+      t.same((await app.tasks.stats()).workers.filter(({ id }) => id !== worker.id), [])
+    })
+
     t.test('the end of a task that was handed back is told once, by whoever brought it about', async (t) => {
       const started = gate()
       let first = true

@@ -58,6 +58,14 @@ for (const database of databases) {
       t.match(outcome, { status: 'SUCCESSFUL', attempts: 2, codes: [null], effects: 1, value: 'twice' })
     })
 
+    t.test('an attempt that hangs in it gives it up at the end of its grace, and others can write', async (t) => {
+      handler = async (context, write) => { await context.transaction(async (trx) => { await write(trx); await new Promise(() => {}) }) }
+      const hanging = await effect.using({ timeout: 100, timeoutGrace: 50, retry: 0 }).enqueue()
+      await drain()
+      await hanging.refresh()
+      t.same([hanging.status, hanging.errors[0]?.code, await effects(hanging.id)], ['FAILED', 'FST_TASKS_TIMEOUT', 0])
+    })
+
     t.test('a timeout in it rolls back, and so does a cancellation', async (t) => {
       const reasons: unknown[] = []
       let begun = gate()
