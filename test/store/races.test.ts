@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import knex, { type Knex } from 'knex'
 import { openStore, type KnexStore } from '#lib/store/index.js'
-import { Bench, ending, newRow, type TestWorker } from '#lib/conformance/store/bench.js'
+import { BACKEND, Bench, ending, ids, newRow, type TestWorker } from '#lib/conformance/store/bench.js'
 import type { ClaimedRow } from '#lib/store/store.js'
 import { databases } from '../support/databases.ts'
 import { eventually } from '../support/eventually.ts'
@@ -76,6 +76,46 @@ t.test('a transaction that has written the end of its task and is not committed 
   await open.rollback()
 })
 
+t.test('a cancellation by a filter waits for a row that somebody is changing, and holds no other meanwhile: nobody deadlocks with it', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { bench, store, knex } = await setting(t)
+  const rows = await bench.insert(...Array.from({ length: 3 }, () => ({ queue: 'q' })))
+  const worker = await bench.worker()
+  t.equal((await worker.claim({ queues: ['q'] })).length, 3)
+  for (const busy of rows) {
+    const holder = await change({ knex, row: busy })
+    const cancelling = store.cancel({ backend: BACKEND, queue: 'q' })
+    await waiting(knex, 1)
+    const free = await holder.raw('SELECT 1 FROM tasks_results WHERE queue = ? FOR UPDATE NOWAIT', ['q']).then(() => true, () => false)
+    await holder[free ? 'commit' : 'rollback']()
+    t.ok(free, 'no other is held')
+    t.same((await cancelling).signalled.sort(), ids(rows).sort())
+  }
+  t.same([...await store.cancelled(worker.id)].sort(), ids(rows).sort())
+})
+
+t.test('a cancellation by a filter takes a row that changes hands meanwhile as it is then', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { bench, store, knex, row, worker } = await setting(t)
+  const other = await bench.worker()
+  const filter = { backend: BACKEND, task: row.task }
+  const claims = await knex.transaction()
+  await claims.raw('UPDATE tasks_results SET worker = ?, claim = 7 WHERE id = ?', [other.id, row.id])
+  await claims.raw('UPDATE tasks_claims SET worker = ?, claim = 7', [other.id])
+  const signalling = store.cancel(filter)
+  await waiting(knex, 1)
+  await claims.commit()
+  t.same(await signalling, { cancelled: [], signalled: [row.id] })
+  t.same([await store.cancelled(worker.id), await store.cancelled(other.id)], [[], [row.id]], 'who holds it now is told')
+
+  const ready = await bench.running()
+  const release = await knex.transaction()
+  await release.raw("UPDATE tasks_results SET status = 'READY', claimable = true, worker = NULL, claim = NULL WHERE id = ?", [ready.row.id])
+  const cancelling = store.cancel({ ...filter, queue: ready.row.queue })
+  await waiting(knex, 1)
+  await release.commit()
+  const { cancelled, signalled } = await cancelling
+  t.same([ids(cancelled), signalled], [[ready.row.id], [row.id]])
+})
+
 t.test('a retry, a hand-back and a rescue do not wait for a transaction that is enqueueing under their key', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
   const { bench, store } = await setting(t)
   const unique = { key: 'k', scope: 'ready', onConflict: 'return' } as const
@@ -92,7 +132,7 @@ t.test('a retry, a hand-back and a rescue do not wait for a transaction that is 
   }
 })
 
-async function change ({ knex, row }: Race): Promise<Knex.Transaction> {
+async function change ({ knex, row }: { knex: Knex, row: { id: string } }): Promise<Knex.Transaction> {
   const holder = await knex.transaction()
   await holder.raw("UPDATE tasks_results SET progress = '1' WHERE id = ?", [row.id])
   return holder

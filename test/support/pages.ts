@@ -1,8 +1,11 @@
 import type { Knex } from 'knex'
 import pg from 'pg'
 
-/** Pages that the statements of a call touch: each is explained once more, over the next rows, and taken back. */
-export async function pagesOf (knex: Knex, call: () => Promise<void>): Promise<number> {
+/**
+ * Pages that the statements of a call touch: each is explained once more, over the next rows, and taken back. `before` makes
+ * that possible; as it is, the number of a claim is taken.
+ */
+export async function pagesOf (knex: Knex, call: () => Promise<void>, before = 'DELETE FROM tasks_claims'): Promise<number> {
   const sent: Sent[] = []
   const listen = ({ sql, bindings }: Sent): void => { sent.push({ sql, bindings }) }
   knex.on('query', listen)
@@ -14,7 +17,7 @@ export async function pagesOf (knex: Knex, call: () => Promise<void>): Promise<n
   try {
     for (const { sql, bindings } of sent.filter(({ sql }) => sql.includes('tasks_results'))) {
       await client.query('BEGIN')
-      await client.query('DELETE FROM tasks_claims') // the number of the claim is taken
+      await client.query(before)
       const { rows: [row] } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${sql}`, [...bindings])
       const plan = row['QUERY PLAN'][0]['Plan']
       pages += Number(plan['Shared Hit Blocks']) + Number(plan['Shared Read Blocks'])

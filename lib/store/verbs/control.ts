@@ -1,8 +1,9 @@
 import type { Row, Selection } from '../store.js'
 import type { Run, Session } from '../session.js'
 import { returned, toRow } from '../row.js'
+import { lockFree } from './guarded.js'
 import { getMany, isId } from './read.js'
-import { conditionOf, readyBatches } from './selection.js'
+import { BATCH, conditionOf, readyBatches, runningOf } from './selection.js'
 
 /** READY rows end at once; RUNNING ones are marked, and the workers that hold them told. */
 export async function cancel (session: Session, selection: Selection): Promise<{ cancelled: Row[], signalled: string[] }> {
@@ -58,18 +59,29 @@ function cancelling ({ dialect, tables }: Session, condition: string): string {
     RETURNING ${returned(dialect)}`
 }
 
+/**
+ * A row that somebody is changing is waited for, and marked as it is then, if it is RUNNING: also where another claim holds
+ * it by now.
+ */
 async function signal (session: Session, selection: Selection): Promise<string[]> {
+  const signalled: string[] = []
+  for (let left = await runningOf(session, selection); left.length > 0;) {
+    const { value } = await session.transact('cancel running tasks', async (run) => await signalSome(session, run, selection, left.slice(0, BATCH)))
+    signalled.push(...value.signalled)
+    left = left.filter((id) => !value.seen.has(id))
+  }
+  return signalled
+}
+
+async function signalSome (session: Session, run: Run, selection: Selection, ids: readonly string[]): Promise<{ seen: ReadonlySet<string>, signalled: string[] }> {
   const { dialect, tables } = session
+  const seen = await lockFree(session, run, ids)
   const [condition, bindings] = conditionOf(session, selection, 'RUNNING')
-  if (condition === null) return []
-  const { value } = await session.transact('cancel running tasks', async (run) => {
-    const marked = await run(`
-      UPDATE ${tables.results} AS r SET cancel_at = coalesce(r.cancel_at, n.at) FROM (SELECT ${dialect.now} AS at) AS n
-      WHERE ${condition} RETURNING ${returned(dialect, ['id', 'worker'])}`, bindings)
-    await mark(session, run, marked)
-    return marked.map(({ id }) => id as string)
-  })
-  return value
+  const marked = await run(`
+    UPDATE ${tables.results} AS r SET cancel_at = coalesce(r.cancel_at, n.at) FROM (SELECT ${dialect.now} AS at) AS n
+    WHERE ${dialect.isIn('r.id', 'uuid')} AND ${condition as string} RETURNING ${returned(dialect, ['id', 'worker'])}`, [dialect.list(seen), ...bindings])
+  await mark(session, run, marked)
+  return { seen: new Set(seen), signalled: marked.map(({ id }) => id as string) }
 }
 
 /** Tell the workers that hold these rows. */

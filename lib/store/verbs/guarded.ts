@@ -48,17 +48,36 @@ export async function lockRows ({ dialect, tables }: Session, run: Run, ids: rea
 }
 
 /**
+ * Of these rows lock those that nobody is changing; where there are none, wait for the first. Answers which. Who waits so
+ * holds nothing, and cannot deadlock with anybody, in whatever order others take theirs. (A busy finish takes the rows as
+ * they ended.)
+ */
+export async function lockFree (session: Session, run: Run, ids: readonly string[]): Promise<readonly string[]> {
+  if (session.dialect.singleWriter) return ids
+  const free = await lockNow(session, run, ids)
+  if (free.length > 0) return free
+  const first = ids.slice(0, 1)
+  await lockRows(session, run, first)
+  return first
+}
+
+/**
  * The same without waiting. Answers the ids of RUNNING rows that somebody else keeps locked; a row that is no more, or
  * has ended, is none of them.
  */
-export async function lockFreeRows ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<ReadonlySet<string>> {
+export async function lockOrPass (session: Session, run: Run, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const { dialect, tables } = session
   if (dialect.singleWriter || ids.length === 0) return new Set()
-  const locked = await run(`SELECT r.id FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED`, [dialect.list(ids)])
-  const free = new Set(locked.map(({ id }) => id as string))
+  const free = new Set(await lockNow(session, run, ids))
   const left = ids.filter((id) => !free.has(id))
   if (left.length === 0) return new Set()
   const busy = await run(`SELECT r.id FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'RUNNING'`, [dialect.list(left)])
   return new Set(busy.map(({ id }) => id as string))
+}
+
+async function lockNow ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<string[]> {
+  const free = await run(`SELECT r.id FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED`, [dialect.list(ids)])
+  return free.map(({ id }) => id as string)
 }
 
 export interface GuardedUpdate {

@@ -3,7 +3,7 @@ import type { Run, Session } from '../session.js'
 import { toRow } from '../row.js'
 import { WORKER_LOST } from '../../core/errors.js'
 import { ERRORS_MAX, QUARANTINE_DEATHS } from '../../core/limits.js'
-import { guardedUpdate, lockFreeRows, putBack } from './guarded.js'
+import { guardedUpdate, lockOrPass, putBack } from './guarded.js'
 import { handBack } from './release.js'
 import { forgetReturned, noteReturned, PLACE } from './returned.js'
 
@@ -50,7 +50,7 @@ async function takeBack (session: Session, run: Run, backend: string, crashBudge
   const held = lost.flatMap(({ worker, claim, started, ids }) => session.dialect.idsOf(ids)
     .map((id, index) => ({ id, worker: worker as string, claim: Number(claim), started: index < Number(started) })))
   // A session of the dead that is still open may keep a row locked for hours: the others do not wait for it.
-  const busy = await lockFreeRows(session, run, held.map(({ id }) => id))
+  const busy = await lockOrPass(session, run, held.map(({ id }) => id))
   const free = held.filter(({ id }) => !busy.has(id))
   const charged = await charge(session, run, free.filter(({ started }) => started), crashBudget)
   const released = await giveBack(session, run, free.filter(({ started }) => !started))

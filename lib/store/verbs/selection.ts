@@ -35,8 +35,23 @@ export async function * endedBatches (session: Session, selection: Selection, st
   }
 }
 
+/**
+ * The rows of a selection that are RUNNING, in the order of their ids: what the claims name, and hold by their tokens. Each
+ * is looked up by its id: no index knows what runs, and it is few beside all that is kept.
+ */
+export async function runningOf (session: Session, selection: Selection): Promise<string[]> {
+  const { dialect, tables } = session
+  const [condition, bindings] = conditionOf(session, selection, 'RUNNING')
+  if (condition === null) return []
+  const held = dialect.elements('h.ids')
+  const rows = await session.read('select tasks', `
+    SELECT r.id FROM (SELECT ${held.id} AS id, h.worker, h.claim FROM ${tables.claims} h CROSS JOIN ${held.from} WHERE h.backend = ?) AS c
+    ${dialect.lookUp(tables.results)} AND r.worker = c.worker AND r.claim = c.claim AND ${condition} ORDER BY r.id`, [selection.backend, ...bindings])
+  return rows.map(({ id }) => id as string)
+}
+
 /** The rows of a selection that have this status; null where there can be none. */
-export function conditionOf ({ tables, dialect }: Session, selection: Selection, status: 'READY' | 'RUNNING' | 'FAILED' | 'CANCELLED'): [string | null, unknown[]] {
+export function conditionOf ({ tables }: Session, selection: Selection, status: 'READY' | 'RUNNING' | 'FAILED' | 'CANCELLED'): [string | null, unknown[]] {
   const conditions = [`r.backend = ? AND r.status = '${status}'`]
   const bindings: unknown[] = [selection.backend]
   if (status === 'FAILED') conditions.push('r.failed_at IS NOT NULL')
@@ -45,9 +60,11 @@ export function conditionOf ({ tables, dialect }: Session, selection: Selection,
   if (selection.status !== undefined && selection.status !== status) return [null, []]
   if (selection.queue !== undefined) { conditions.push('r.queue = ?'); bindings.push(selection.queue) }
   if (selection.task !== undefined) { conditions.push('r.task = ?'); bindings.push(selection.task) }
-  if (selection.tag !== undefined) { conditions.push(`r.id IN (SELECT g.id FROM ${tables.tags} g WHERE g.tag = ?)`); bindings.push(selection.tag) }
-  const held = dialect.elements('c.ids')
-  if (status === 'RUNNING') conditions.push(`r.id IN (SELECT ${held.id} FROM ${tables.claims} c CROSS JOIN ${held.from})`)
+  if (selection.tag !== undefined) {
+    // Rows are found by their tag, but for those that run: of these each is asked for it, by a sub-query that is no join.
+    conditions.push(status === 'RUNNING' ? `(SELECT true FROM ${tables.tags} g WHERE g.tag = ? AND g.id = r.id)` : `r.id IN (SELECT g.id FROM ${tables.tags} g WHERE g.tag = ?)`)
+    bindings.push(selection.tag)
+  }
   return [conditions.join(' AND '), bindings]
 }
 
