@@ -75,6 +75,7 @@ export const LANES_FRESH_FACTOR = 20 // and so many times as long as the look to
 export const LANES_FRESH_MAX_MS = 2_000 // but no longer than this
 export const LOOK_BEHIND_FACTOR = 50 // a look behind the cursors is made again after so many times what it took: a fiftieth of the time at most
 export const PARK_ROWS_MAX = 1_000 // rows of names that no worker knows which are put out of the way, or back, in one statement
+export const LIMIT_ROWS_MAX = 1_000 // rows stored before their queue had a limit which are put behind it by one look
 export const PARK_AGAIN_MS = 1_000 // after which rows of names that only other workers know are looked at again
 export const RETURNED_KEPT_MS = 3_600_000 // how long it is known where rows were put back; a worker that has not looked for longer begins anew
 export const BUFFER_ROWS_MAX = 1_000 // claimed ahead of what runs; twice as many endings may wait to be written

@@ -22,6 +22,7 @@ import * as inserts from './verbs/insert.js'
 import * as laneVerbs from './verbs/lanes.js'
 import * as limitedClaims from './verbs/limited-claim.js'
 import * as limited from './verbs/limited-heads.js'
+import { limitQueues } from './verbs/limited-queues.js'
 import { list } from './verbs/list.js'
 import { park, unpark, type ParkRequest } from './verbs/park.js'
 import * as pruning from './verbs/prune.js'
@@ -192,7 +193,7 @@ export class KnexStore implements Store {
     return found
   }
 
-  async limitQueues (backend: string, queues: readonly string[]): Promise<number> { return await limited.limitQueues(this.#session, backend, queues) }
+  async limitQueues (backend: string, queues: readonly string[]): Promise<number> { return await limitQueues(this.#session, backend, queues) }
 
   async markStarted (token: Token, started: number): Promise<void> { await workers.markStarted(this.#session, token, started) }
 

@@ -56,6 +56,29 @@ t.test('on postgres the pages touched do not depend on', { skip: postgres === un
     flat(t, touched, 'a claim')
     t.ok((touched[0] as number) / 500 < 60, `${touched[0]} pages: a bounded number for each key`)
   })
+
+  const late: Record<string, { rows: string, moved: number }> = {
+    'how many rows have ended, to put those that wait behind the limits of their queue': { rows: "i <= 20, 'default', i % 2 = 0", moved: 20 },
+    'how many rows of other queues wait, to do so': { rows: "true, CASE WHEN i <= 20 THEN 'default' ELSE 'other' END, i % 2 = 0", moved: 20 },
+    'how many rows of the queue wait, to do so with a thousand': { rows: "true, 'default', i % 2 = 0", moved: 1_000 }
+  }
+  for (const [what, { rows, moved }] of Object.entries(late)) {
+    t.test(what, async (t) => {
+      const touched: number[] = []
+      for (const count of [1_000, 30_000]) {
+        const backend = `${what} ${count}`
+        await knex.raw(`
+          INSERT INTO tasks_results (id, enqueued_at, args, backend, due, priority, claimable, status, queue, task, quarantined)
+          SELECT gen_random_uuid(), 1, '[]', ?, 1000 + x.i, 0, x.claimable, CASE WHEN x.claimable THEN 'READY' ELSE 'SUCCESSFUL' END, x.queue, 'known', x.quarantined
+          FROM (SELECT i, ${rows} FROM generate_series(1, ${count}) AS i ORDER BY i DESC) AS x(i, claimable, queue, quarantined)`, [backend])
+        await knex.raw('ANALYZE tasks_results')
+        const before = `UPDATE tasks_results SET claimable = true, parked = NULL, waiting = NULL, limit_group = NULL, limits = NULL WHERE backend = '${backend}' AND parked = 'limit'`
+        touched.push(await pagesOf(knex, async () => { assert.equal(await store.limitQueues(backend, ['default']), moved) }, before))
+      }
+      flat(t, touched, 'from the index')
+      t.ok((touched[0] as number) / moved < 60, `${touched[0]} pages: a bounded number for each row`)
+    })
+  }
 })
 
 const sqlite = databases.find(({ name }) => name === 'sqlite')
@@ -80,6 +103,24 @@ t.test('on sqlite every step of a look and a claim of rows with limits goes thro
   }
   t.ok(steps.length >= 8, steps.join('\n'))
   for (const step of steps) t.match(step, /^SEARCH \w USING (COVERING )?INDEX \S+ \((backend=\?|id=\?)|^SEARCH \w USING INTEGER PRIMARY KEY/)
+})
+
+t.test('on sqlite rows are put behind the limits of their queue from the two indexes of what is claimable, in their order', { skip: sqlite === undefined && 'without SQLite' }, async (t) => {
+  const knex = knexFactory({ client: 'sqlite3', connection: { filename: ':memory:' }, pool: { min: 1, max: 1 }, useNullAsDefault: true })
+  const store = openStore({ knex })
+  t.teardown(async () => { await store.close(); await knex.destroy() })
+  await store.open()
+  const sent: Sent[] = []
+  knex.on('query', ({ sql, bindings }: Sent) => { if (/tasks_results/.test(sql)) sent.push({ sql, bindings }) })
+  await store.limitQueues('default', ['a'])
+  const [{ sql, bindings }] = sent as [Sent]
+  const steps = (await knex.raw(`EXPLAIN QUERY PLAN ${sql}`, bindings as Knex.RawBinding[]) as Array<{ detail: string }>).map(({ detail }) => detail)
+  t.same(steps.filter((step) => /^(SCAN|SEARCH) (r|tasks_results)\b/.test(step)).sort(), [
+    'SEARCH r USING INDEX tasks_results_claim (backend=? AND queue=?)',
+    'SEARCH r USING INDEX tasks_results_quarantine (backend=? AND queue=?)',
+    'SEARCH tasks_results USING INDEX sqlite_autoindex_tasks_results_1 (id=?)'
+  ])
+  t.equal(steps.filter((step) => /TEMP B-TREE/.test(step)).length, 1, 'the two are put together')
 })
 
 /** Look, and claim what may start, as a worker does. */

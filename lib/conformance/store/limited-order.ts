@@ -88,6 +88,31 @@ export const limitedOrderChapter: Chapter = (test) => {
     await worker.release(first!)
     assert.deepEqual(ids((await worker.claimLimited({ queues })).rows), [rows[0]!.id], 'what was handed back gives its place back')
   })
+
+  test('rows that were stored before their queue had a limit come behind it in the order of claims, a thousand at a time', async (bench) => {
+    const many = (count: number, row: Partial<NewRow>): Array<Partial<NewRow>> => Array.from({ length: count }, () => ({ queue: 'late', ...row }))
+    await bench.insert(...many(50, { priority: -1 }), ...many(50, { delay: 3_600_000 }))
+    await bench.insert(...many(999, {}))
+    await bench.insert(...many(1, { priority: 100 }))
+    const left = async (): Promise<Array<[number, boolean]>> => {
+      const { lanes, now } = await bench.store.lanes({ backend: BACKEND })
+      return lanes.map(({ priority, due }): [number, boolean] => [priority, due <= now]).sort(([a], [b]) => b - a)
+    }
+    assert.deepEqual(await left(), [[100, true], [0, true], [-1, true]])
+    assert.equal(await bench.store.limitQueues(BACKEND, ['late']), 1_000)
+    assert.deepEqual(await left(), [[0, false], [-1, true]])
+    assert.equal(await bench.store.limitQueues(BACKEND, ['late']), 100)
+    assert.deepEqual([await left(), await bench.store.limitQueues(BACKEND, ['late'])], [[], 0])
+  })
+
+  test('of several such queues each has a share of the thousand, and what one leaves of its share is for the others', async (bench) => {
+    await bench.insert(...Array.from({ length: 1_000 }, () => ({ queue: 'large', priority: 1 })))
+    await bench.insert({ queue: 'small' }, ...Array.from({ length: 99 }, () => ({ queue: 'large' })))
+    assert.equal(await bench.store.limitQueues(BACKEND, ['small', 'large']), 1_000)
+    assert.deepEqual((await bench.store.lanes({ backend: BACKEND })).lanes.map(({ queue }) => queue), ['large', 'large'])
+    await bench.insert({ queue: 'small' })
+    assert.equal(await bench.store.limitQueues(BACKEND, ['large', 'small']), 101)
+  })
 }
 
 function under (key: string, concurrency = 1): Partial<NewRow> {

@@ -1,7 +1,7 @@
 import type { LimitedHead, LimitedHeads } from '../store.js'
 import type { Session } from '../session.js'
 import { LIMITED_GROUPS_MAX } from '../../core/limits.js'
-import { decodeLimits, QUEUE_GROUP } from '../limits.js'
+import { decodeLimits } from '../limits.js'
 
 export interface HeadsRequest {
   readonly backend: string
@@ -98,14 +98,4 @@ function nextDue ({ dialect, tables }: Session): string {
     )
     SELECT min((SELECT min(r.due) ${rows} AND r.queue = q.name AND r.due > ${dialect.now})) FROM q WHERE q.name IS NOT NULL
   )`
-}
-
-/** Put ready rows of queues that have limits behind them: rows that were stored before there was a limit. Answers how many. */
-export async function limitQueues (session: Session, backend: string, queues: readonly string[]): Promise<number> {
-  const { dialect, tables } = session
-  const { rows } = await session.write('put tasks behind the limits of their queue', `
-    UPDATE ${tables.results} SET claimable = false, parked = 'limit', waiting = queue || '${QUEUE_GROUP}', limit_group = queue || '${QUEUE_GROUP}', limits = '{}'
-    WHERE ${dialect.isAmong('id', `SELECT r.id FROM ${tables.results} r WHERE r.backend = ? AND ${dialect.isIn('r.queue', 'text')} AND r.claimable LIMIT 1000`)}
-      AND status = 'READY' AND limit_group IS NULL RETURNING id`, [backend, dialect.list(queues)])
-  return rows.length
 }
