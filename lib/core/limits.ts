@@ -105,7 +105,9 @@ export const CLOSE_HOOKS_MS = 2_000 // how long app.close() waits for hooks of t
 export const LAST_WRITES_MS = 10_000 // what a stopping worker tries to write its last endings for, or the grace where that is longer
 export const LAST_WRITES_HURRY_MS = 2_000 // the same after a second signal
 export const HEIR_MS = 15_000 // what settling what dead processes held may take when the supervisor ends
+export const HEIR_BOOTS = 3 // times as long as the app took to boot, where that is longer
 export const HEIR_HURRY_MS = 10_000 // the same after a second signal: a busy machine needs seconds to boot it
+export const HEIR_HURRY_BOOTS = 2
 
 // Keeping house
 export const PRUNE_MIN_AGE_MS = 14 * 24 * 3_600_000

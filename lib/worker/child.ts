@@ -23,12 +23,13 @@ export async function liveAsChild (role: ChildRole, buildApp: BuildApp, options:
   if (role === 'heir') supervisor.listen(UNMOVED)
   const { estates, maxTasks, record } = await supervisor.orders
   try {
-    const app = await boot(buildApp)
+    const { app, bootMs } = await boot(buildApp)
     guardProcess(app.log)
     setInterval(() => { void supervisor.send({ type: 'alive' }) }, options.lease / 4).unref()
     neverWaitFor(PIPE_FD)
     const host = hostOf(app)
     const backend = databaseBackend(options.backend, host.backend(options.backend))
+    await supervisor.send({ type: 'booted', bootMs })
     await settleEstates(host, backend, estates)
     await supervisor.send({ type: 'settled' })
     if (role === 'heir') {
@@ -73,14 +74,16 @@ const REPLACED: ReadonlySet<EndReason> = new Set(['stuck', 'broken', 'retired', 
 const QUARANTINE = { concurrency: 1, batch: true, startupDelay: 0, maxTasks: null } as const
 
 /** The app, ready. A database that is away at the start is waited for. */
-async function boot (buildApp: BuildApp): Promise<FastifyInstance> {
+async function boot (buildApp: BuildApp): Promise<{ app: FastifyInstance, bootMs: number }> {
   const backoff = new Backoff(OUTAGE_BACKOFF_MIN_MS, OUTAGE_BACKOFF_MAX_MS)
+  const loadMs = performance.now() // since the process was started
   for (let tries = 1; ; tries++) {
+    const begun = performance.now()
     let app: FastifyInstance | null = null
     try {
       app = await buildApp()
       await app.ready()
-      return app
+      return { app, bootMs: loadMs + performance.now() - begun }
     } catch (error) {
       await app?.close().catch(() => {})
       if ((error as { code?: unknown } | null)?.code !== 'FST_TASKS_STORE_UNAVAILABLE') throw error

@@ -38,6 +38,8 @@ export interface ChildOrders {
 export type ChildMessage =
   /** It listens, and waits for its orders: what is sent before, the app may take for its own. */
   | { readonly type: 'hello' }
+  /** The app is up, which took so long from the start of the process; tries that met no database are not counted. */
+  | { readonly type: 'booted', readonly bootMs: number }
   /** The estates it was given are settled. */
   | { readonly type: 'settled' }
   /** The app is up, and it works under this id from now on. */

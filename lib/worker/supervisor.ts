@@ -1,9 +1,10 @@
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { INVALID_OPTION } from '../core/errors.js'
-import { HEIR_HURRY_MS, HEIR_MS, RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS } from '../core/limits.js'
+import { RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MIN_MS, RESTART_HEALTHY_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { forkChild, tell, type Child } from './forked-child.js'
+import { HeirTime } from './heir-time.js'
 import { PIPE_FD, type ChildMessage, type ChildRole, type Estate, type PipeMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { TIMER_MAX_MS } from './pause.js'
@@ -38,6 +39,7 @@ class Supervisor {
   #killed = 0
   /** Settles the last estates. */
   #heir: Child | null = null
+  readonly #heirTime = new HeirTime()
   #code = 0
   #watch: NodeJS.Timeout | null = null
   #lookedAt = performance.now()
@@ -82,6 +84,7 @@ class Supervisor {
 
   #hear (child: Child, message: ChildMessage): void {
     switch (message.type) {
+      case 'booted': this.#heirTime.booted(message.bootMs); break
       case 'settled': child.inherited = []; break
       case 'registered':
         child.workers.add(message.worker)
@@ -170,7 +173,7 @@ class Supervisor {
     // One try: an heir that fails leaves it to the sweep of another worker.
     if (this.#estates.length > 0 && this.#code === 0 && this.#heir === null) {
       this.#heir = this.#start('heir', null)
-      this.#limitHeir(this.#stopping > 1 ? HEIR_HURRY_MS : HEIR_MS)
+      this.#heirTime.limit(this.#heir, this.#stopping > 1)
       return
     }
     if (this.#estates.length > 0) {
@@ -193,13 +196,9 @@ class Supervisor {
       setTimeout(() => { this.#askAgain() }, Math.min(this.#options.shutdownGrace, TIMER_MAX_MS)).unref()
     } else {
       setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
-      this.#limitHeir(HEIR_HURRY_MS)
+      if (this.#heir !== null) this.#heirTime.limit(this.#heir, true) // one that starts later has its time from then on
     }
     if (this.#children.size === 0) this.#settle()
-  }
-
-  #limitHeir (milliseconds: number): void {
-    setTimeout(() => { this.#heir?.process.kill('SIGKILL') }, milliseconds).unref()
   }
 
   /** The grace is over, and attempts are aborted. That takes a loop that turns: again and again until all are gone. */

@@ -112,6 +112,20 @@ t.test('a second signal does not keep the process that hands back what was left 
   t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
+t.test('a process that hands back what was left has its time from its own start, however long before it the second signal came', { buffered: true }, async (t) => {
+  const { app, worker, runs } = await setting(t)
+  // It is started when the app has closed, 5 s after the signal, and needs 6 s.
+  const process = worker(['--lease', '90s', '--shutdown-grace', '600s'], { BOOT_MS: '6000', CLOSE_MS: '4500' }, 'slow.js')
+  const result = await app.tasks.enqueue('deaf', 600_000)
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  await process.line('waiting for running attempts')
+  process.signal('SIGTERM')
+  t.match(await process.exit(), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
+})
+
 t.test('an attempt that ignores the abort is handed back when its process is gone', { buffered: true }, async (t) => {
   const { app, worker, runs, ledger } = await setting(t)
   const process = worker(['--lease', '30s', '--shutdown-grace', '50ms'])

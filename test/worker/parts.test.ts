@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { Backoff } from '#lib/worker/backoff.js'
+import { HeirTime } from '#lib/worker/heir-time.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Loop } from '#lib/worker/loop.js'
 import { Pace } from '#lib/worker/pace.js'
@@ -18,6 +19,16 @@ t.test('a back-off doubles up to its limit, is spread, and starts anew', async (
   }
   backoff.reset()
   t.ok(backoff.next() <= 100)
+})
+
+t.test('a process that hands back has its time, or a multiple of what the slowest took to boot', async (t) => {
+  const time = new HeirTime()
+  t.same([time.milliseconds(false), time.milliseconds(true)], [15_000, 10_000])
+  time.booted(2_000)
+  t.same([time.milliseconds(false), time.milliseconds(true)], [15_000, 10_000])
+  time.booted(20_000)
+  time.booted(1_000)
+  t.same([time.milliseconds(false), time.milliseconds(true)], [60_000, 40_000])
 })
 
 t.test('nothing is claimed ahead of slow tasks, or before one was measured', async (t) => {
