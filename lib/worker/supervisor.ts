@@ -8,6 +8,7 @@ import { HeirTime } from './heir-time.js'
 import { PIPE_FD, type ChildMessage, type ChildRole, type Estate, type PipeMessage } from './messages.js'
 import type { CheckedWorkerOptions } from './options.js'
 import { TIMER_MAX_MS } from './pause.js'
+import { hearSignals } from './signals.js'
 import { memoryLimit, Size } from './size.js'
 
 const HURRY_MS = 1_000 // what a process whose loop is blocked gets to hear of a second signal
@@ -53,17 +54,14 @@ class Supervisor {
 
   async run (): Promise<number> {
     const ended = new Promise<number>((resolve) => { this.#end = resolve })
-    const onSignal = (): void => { this.#stop() }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
+    const unhear = hearSignals(() => { this.#stop() })
     for (let count = 0; count < this.#options.processes; count++) this.#start('worker')
     this.#watch = setInterval(() => { this.#lookAfter() }, Math.max(100, this.#options.lease / 4))
     try {
       return await ended
     } finally {
       clearInterval(this.#watch)
-      process.off('SIGTERM', onSignal)
-      process.off('SIGINT', onSignal)
+      unhear()
     }
   }
 

@@ -126,6 +126,15 @@ t.test('a process that hands back what was left has its time from its own start,
   t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
 })
 
+t.test('signals that come until the last moment change nothing about the exit code', { buffered: true }, async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker()
+  await process.line('worker ready')
+  const over = process.exit()
+  for (let exit: unknown = null; exit === null; exit = await Promise.race([over, sleep(1, null)])) process.signal('SIGTERM')
+  t.match(await over, { code: 0, signal: null })
+})
+
 t.test('an attempt that ignores the abort is handed back when its process is gone', { buffered: true }, async (t) => {
   const { app, worker, runs, ledger } = await setting(t)
   const process = worker(['--lease', '30s', '--shutdown-grace', '50ms'])
