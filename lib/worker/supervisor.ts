@@ -13,7 +13,7 @@ import { memoryLimit, Size } from './size.js'
 
 const HURRY_MS = 1_000 // what a process whose loop is blocked gets to hear of a second signal
 const ANSWER_MS = 3_000 // and to answer when the grace after the first is over: a busy machine may keep it from its turn
-const BOOT_KILLS_MAX = 5 // killed from outside, they are started again; an app that kills its process while it boots is given up
+const BOOT_KILLS_MAX = 5 // ended from outside, they are started again; an app that ends its process whenever it boots is given up
 
 /**
  * Starts worker processes, replaces those that die, passes signals on, and sees to it that what a dead process held is
@@ -36,7 +36,7 @@ class Supervisor {
   #left: number | null
   #stopping = 0
   #everReady = false
-  /** Processes that a signal ended before any was ready. */
+  /** Processes that a signal ended before any was ready, or so it seems. */
   #killed = 0
   /** Settles the last estates. */
   #heir: Child | null = null
@@ -137,7 +137,8 @@ class Supervisor {
     if (this.#stopping > 0 || role === 'heir') return this.#settle()
     if (ended?.replace === true && this.#left !== 0) return this.#again(child, child.progressed ? RESTART_BACKOFF_MIN_MS : this.#backoff.next())
     if (ended !== null) return this.#settle()
-    if (!this.#everReady && role === 'worker' && (signal === null || ++this.#killed > BOOT_KILLS_MAX)) return this.#fail(code)
+    const fromOutside = signal !== null || code === 0 // one that boots ends with 0 where it hears the signal
+    if (!this.#everReady && role === 'worker' && (!fromOutside || ++this.#killed > BOOT_KILLS_MAX)) return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
     if (child.progressed || performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
     this.#again(child, this.#backoff.next())

@@ -27,6 +27,15 @@ t.test('a worker process that is killed before it is ready is started again', { 
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
+t.test('a worker process that gets SIGTERM by itself before it is ready is replaced', { buffered: true }, async (t) => {
+  const { worker, app } = await setting(t)
+  const result = await app.tasks.enqueue('quick')
+  const process = worker(['--batch'], { SIGNAL: 'SIGTERM' }, 'killed-once.js')
+  t.match(await process.exit(), { code: 0 })
+  await result.refresh()
+  t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
+})
+
 t.test('a worker process whose supervisor is killed while it loads ends as well', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const process = worker([], {}, 'orphaned.js')
@@ -43,10 +52,12 @@ t.test('an app that listens to messages of the process that started it does not 
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
-t.test('an app that kills its process whenever it boots is given up', { buffered: true }, async (t) => {
-  const { worker } = await setting(t, 'sqlite', { open: false })
-  t.match(await worker([], { EVERY_TIME: '1' }, 'killed-once.js').exit(), { code: 1 })
-})
+for (const SIGNAL of ['SIGKILL', 'SIGTERM']) {
+  t.test(`an app that sends its process ${SIGNAL} whenever it boots is given up`, { buffered: true }, async (t) => {
+    const { worker } = await setting(t, 'sqlite', { open: false })
+    t.match(await worker([], { EVERY_TIME: '1', SIGNAL }, 'killed-once.js').exit(), { code: 1 })
+  })
+}
 
 // Which are wrong: test/worker/options.test.ts.
 t.test('flags that are wrong are named, and the exit code is 2', { buffered: true }, async (t) => {
