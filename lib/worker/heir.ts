@@ -15,8 +15,13 @@ export async function settleEstates (host: TasksHost, backend: DatabaseBackend, 
     else await store.deregister(worker)
     host.log.info({ worker, finished: finished.length, died }, 'what a worker left behind was settled')
     for (const { id, status } of finished) {
-      const row = host.events.wants(status === 'READY' ? 'onRetried' : 'onFinished', status) ? await store.get(id) : null
-      if (row !== null) host.events.emit(status === 'READY' ? 'onRetried' : 'onFinished', backend.resultOf(await backend.decodeRow(row)))
+      const name = status === 'READY' ? 'onRetried' : 'onFinished'
+      try {
+        const row = host.events.wants(name, status) ? await store.get(id) : null
+        if (row !== null) host.events.emit(name, backend.resultOf(await backend.decodeRow(row)))
+      } catch (error) {
+        host.log.error({ err: error, id }, `an ending was written, and its result cannot be read for ${name}`)
+      }
     }
   }
 }
