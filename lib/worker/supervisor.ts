@@ -194,7 +194,7 @@ class Supervisor {
     if (this.#stopping === 1) {
       setTimeout(() => { this.#askAgain() }, Math.min(this.#options.shutdownGrace, TIMER_MAX_MS)).unref()
     } else {
-      setTimeout(() => { this.#hurry() }, HURRY_MS).unref()
+      onceRead(HURRY_MS, () => { this.#hurry() })
       if (this.#heir !== null) this.#heirTime.limit(this.#heir, true) // one that starts later has its time from then on
     }
     if (this.#children.size === 0) this.#settle()
@@ -206,10 +206,10 @@ class Supervisor {
       child.answered = false
       tell(child, { type: 'stop', now: false })
     }
-    setTimeout(() => {
+    onceRead(ANSWER_MS, () => {
       this.#spare((child) => child.answered)
       if (this.#children.size > 0) this.#askAgain()
-    }, ANSWER_MS).unref()
+    })
   }
 
   #hurry (): void {
@@ -255,4 +255,9 @@ class Supervisor {
       child.process.kill('SIGKILL')
     }
   }
+}
+
+/** After so long, and when what has come by then is read: where this loop was late itself, answers wait behind its timers. */
+function onceRead (milliseconds: number, look: () => void): void {
+  setTimeout(() => { setImmediate(look) }, milliseconds).unref()
 }

@@ -135,6 +135,16 @@ t.test('signals that come until the last moment change nothing about the exit co
   t.match(await over, { code: 0, signal: null })
 })
 
+t.test('a process that has answered is left alone by a supervisor that comes late to read it', { buffered: true }, async (t) => {
+  const { app, worker, runs, ledger } = await setting(t)
+  const process = worker(['--lease', '90s', '--shutdown-grace', '100ms'], {}, 'stalled.js')
+  const result = await app.tasks.enqueue('untilTold')
+  await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
+  process.signal('SIGTERM')
+  t.match(await process.exit(), { code: 0 })
+  t.match(await ledger(result.id), [{ what: 'run' }, { what: 'end' }])
+})
+
 t.test('an attempt that ignores the abort is handed back when its process is gone', { buffered: true }, async (t) => {
   const { app, worker, runs, ledger } = await setting(t)
   const process = worker(['--lease', '30s', '--shutdown-grace', '50ms'])
