@@ -35,15 +35,17 @@ export interface Child {
 // before it looks, where 1.6 times costs hardly more. Flags of the user's own come later, and win.
 const HEAP_FLAGS = ['--heap-growing-percent=60']
 
-/** Start the supervisor's own script once more, in a role, and give it its orders. */
-export function forkChild (script: string, role: ChildRole, { estates, maxTasks, size }: { estates: readonly Estate[], maxTasks: number | null, size: Size }): Child {
+/**
+ * Start the supervisor's own script once more, in a role, and give it its orders. Null where the system refuses a
+ * process, for want of memory, files or processes: its reason is printed.
+ */
+export function forkChild (script: string, role: ChildRole, { estates, maxTasks, size }: { estates: readonly Estate[], maxTasks: number | null, size: Size }): Child | null {
   const record = role === 'heir' ? null : openRecordFile()
-  const forked = fork(script, process.argv.slice(2), {
-    env: { ...process.env, [ROLE_VARIABLE]: role },
-    execArgv: [...HEAP_FLAGS, ...process.execArgv],
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe', record?.file ?? 'ignore'],
-    detached: role === 'heir' // a terminal's second Ctrl-C is not for the one that hands back
-  })
+  const forked = tryFork(script, role, record)
+  if (forked === null) {
+    record?.close()
+    return null
+  }
   const child: Child = {
     role,
     process: forked,
@@ -66,6 +68,30 @@ export function forkChild (script: string, role: ChildRole, { estates, maxTasks,
     if (message.type === 'hello') tell(child, { type: 'orders', orders: { estates, maxTasks, record: record !== null } })
   })
   return child
+}
+
+function tryFork (script: string, role: ChildRole, record: RecordFile | null): ChildProcess | null {
+  let forked: ChildProcess
+  try {
+    forked = fork(script, process.argv.slice(2), {
+      env: { ...process.env, [ROLE_VARIABLE]: role },
+      execArgv: [...HEAP_FLAGS, ...process.execArgv],
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe', record?.file ?? 'ignore'],
+      detached: role === 'heir' // a terminal's second Ctrl-C is not for the one that hands back
+    })
+  } catch (error) {
+    printError(error as Error)
+    return null
+  }
+  forked.on('error', printError)
+  if (forked.pid !== undefined) return forked
+  // Some errors are thrown, others told of later; then there may be no streams, or such as end in errors of their own.
+  for (const stream of (forked.stdio as ChildProcess['stdio'] | undefined) ?? []) stream?.on('error', () => {}).destroy()
+  return null
+}
+
+function printError (error: Error): void {
+  console.error(`fastify-tasks: a worker process: ${error.message}`)
 }
 
 export function tell (child: Child, message: SupervisorMessage): void {

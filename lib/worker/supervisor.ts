@@ -65,14 +65,17 @@ class Supervisor {
     }
   }
 
-  #start (role: ChildRole, maxTasks = this.#left): Child {
-    const estates = this.#estates
+  /** Null where the system refuses it: then another try is made after a pause, but for an heir. */
+  #start (role: ChildRole, maxTasks = this.#left): Child | null {
+    const child = forkChild(this.#script, role, { estates: this.#estates, maxTasks, size: new Size(memoryLimit(this.#options.maxMemory, this.#options.processes)) })
+    if (child === null) {
+      if (role !== 'heir') this.#again(role, this.#backoff.next())
+      return null
+    }
     this.#estates = []
-    const child = forkChild(this.#script, role, { estates, maxTasks, size: new Size(memoryLimit(this.#options.maxMemory, this.#options.processes)) })
     const { process: forked } = child
     this.#children.add(child)
     forked.on('message', (message: ChildMessage) => { this.#hear(child, message) })
-    forked.on('error', (error) => { console.error(`fastify-tasks: a worker process: ${error.message}`) })
     const pipe = createInterface({ input: forked.stdio[PIPE_FD] as Readable })
     pipe.on('line', (line) => { this.#hearPipe(child, line) })
     // 'close', and not 'exit': what it wrote last has been read.
@@ -135,21 +138,26 @@ class Supervisor {
     // A limit is for each process; what took the place of another has what that left over.
     if (ended !== null && this.#left !== null && this.#options.processes === 1 && role === 'worker') this.#left = Math.max(0, this.#left - ended.started)
     if (this.#stopping > 0 || role === 'heir') return this.#settle()
-    if (ended?.replace === true && this.#left !== 0) return this.#again(child, child.progressed ? RESTART_BACKOFF_MIN_MS : this.#backoff.next())
+    if (ended?.replace === true && this.#left !== 0) return this.#again(role, child.progressed ? RESTART_BACKOFF_MIN_MS : this.#backoff.next())
     if (ended !== null) return this.#settle()
     const fromOutside = signal !== null || code === 0 // one that boots ends with 0 where it hears the signal
     if (!this.#everReady && role === 'worker' && (!fromOutside || ++this.#killed > BOOT_KILLS_MAX)) return this.#fail(code)
     console.error(`fastify-tasks: a ${role} process ended with ${signal ?? `code ${String(code)}`}; starting another`)
     if (child.progressed || performance.now() - child.startedAt > RESTART_HEALTHY_MS) this.#backoff.reset()
-    this.#again(child, this.#backoff.next())
+    this.#again(role, this.#backoff.next())
   }
 
-  #again ({ role }: Child, wait: number): void {
+  #again (role: ChildRole, wait: number): void {
     const timer = setTimeout(() => {
       this.#restarts.delete(timer)
       if (this.#stopping === 0) this.#start(role)
     }, wait)
     this.#restarts.set(timer, role)
+  }
+
+  #startNobody (): void {
+    for (const timer of this.#restarts.keys()) clearTimeout(timer)
+    this.#restarts.clear()
   }
 
   /** The app does not boot: that will not mend itself. Its error was printed by the child. */
@@ -172,8 +180,7 @@ class Supervisor {
     // One try: an heir that fails leaves it to the sweep of another worker.
     if (this.#estates.length > 0 && this.#code === 0 && this.#heir === null) {
       this.#heir = this.#start('heir', null)
-      this.#heirTime.limit(this.#heir, this.#stopping > 1)
-      return
+      if (this.#heir !== null) return this.#heirTime.limit(this.#heir, this.#stopping > 1)
     }
     if (this.#estates.length > 0) {
       const workers = this.#estates.map(({ worker }) => worker).join(', ')
@@ -185,8 +192,7 @@ class Supervisor {
 
   #stop (): void {
     this.#stopping += 1
-    for (const timer of this.#restarts.keys()) clearTimeout(timer)
-    this.#restarts.clear()
+    this.#startNobody()
     for (const child of this.#children) {
       if (child.ready || child.role === 'heir') tell(child, { type: 'stop', now: this.#stopping > 1 })
       else child.process.kill('SIGKILL') // it holds nothing yet

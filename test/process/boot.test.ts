@@ -36,6 +36,25 @@ t.test('a worker process that gets SIGTERM by itself before it is ready is repla
   t.match(result, { status: 'SUCCESSFUL', attempts: 1 })
 })
 
+t.test('a system that refuses processes is asked again, and those that are there work on', { buffered: true }, async (t) => {
+  const { worker, app, runs } = await setting(t)
+  // Two, one of them at the second try; then, for one that is killed, ENOMEM, which is thrown, EMFILE and EAGAIN, which are not.
+  const process = worker(['--processes', '2', '--concurrency', '1', '--lease', '30s'], { FORKS: '0,-12,0,-12,-24,-11' }, 'refused.js')
+  const results = await Promise.all([1, 2].map(async () => await app.tasks.enqueue('slow', 600_000)))
+  const [killed, left] = await eventually(async () => {
+    const pids = (await Promise.all(results.map(async ({ id }) => await runs(id)))).flat()
+    assert.equal(pids.length, 2)
+    return pids as [number, number]
+  })
+  globalThis.process.kill(killed, 'SIGKILL')
+  for (const reason of ['ENOMEM', 'EMFILE', 'EAGAIN']) await process.line(new RegExp(`a worker process: spawn .*${reason}`))
+  await eventually(async () => { assert.equal((await runs((results[0] as { id: string }).id)).length, 2) })
+  t.same(await runs((results[1] as { id: string }).id), [left])
+  process.signal('SIGTERM')
+  process.signal('SIGINT')
+  t.match(await process.exit(), { code: 0 })
+})
+
 t.test('a worker process whose supervisor is killed while it loads ends as well', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const process = worker([], {}, 'orphaned.js')
