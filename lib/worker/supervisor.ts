@@ -164,6 +164,7 @@ class Supervisor {
   #fail (code: number | null): void {
     this.#code = code === null || code === 0 ? 1 : code
     this.#stopping = 2
+    this.#startNobody()
     for (const child of this.#children) child.process.kill('SIGKILL')
     this.#settle()
   }

@@ -55,6 +55,12 @@ t.test('a system that refuses processes is asked again, and those that are there
   t.match(await process.exit(), { code: 0 })
 })
 
+t.test('an app that does not boot ends its worker, also where another process is still to be started', { buffered: true }, async (t) => {
+  const { worker } = await setting(t, 'sqlite', { open: false })
+  const process = worker(['--processes', '2'], { FORKS: `0${',-12'.repeat(100)}`, TASKS_DATABASE_URL: 'nonsense:' }, 'refused.js')
+  t.match(await process.exit(), { code: 1 })
+})
+
 t.test('a worker process whose supervisor is killed while it loads ends as well', { buffered: true }, async (t) => {
   const { worker } = await setting(t, 'sqlite', { open: false })
   const process = worker([], {}, 'orphaned.js')
