@@ -1,13 +1,12 @@
-import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Ending } from '../store/store.js'
 import { MEMORY_LOOK_MS, MEMORY_REST_MS } from '../core/limits.js'
 import { Backoff } from './backoff.js'
 import { Heartbeat } from './heartbeat.js'
-import { Keeper, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
+import { Keeper, type Guard, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
 import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
-import type { PipeMessage } from './messages.js'
+import { PipeWriter } from './pipe-writer.js'
 import { ThreadEnd } from './thread-end.js'
 import { openThreadStore, type ThreadStore } from './thread-store.js'
 
@@ -40,7 +39,7 @@ const { store, release } = openThreadStore({ ...origin, config: { ...origin.conf
 const keeper = new Keeper(store, settings, {
   report: (report: KeeperReport) => { port.postMessage(report) },
   held: () => heartbeat.held,
-  guard: pipe === null ? null : { heartbeat, onBlocked: (blockedMs, late) => { endProcess(pipe, blockedMs, late) }, onTick: (resting) => { tick(pipe, resting) } }
+  guard: pipe === null ? null : guardFor(new PipeWriter(pipe))
 })
 const stopped = new AbortController()
 
@@ -79,26 +78,21 @@ async function stop (): Promise<void> {
 const parent = process.ppid
 let sent = 0
 
+function guardFor (writer: PipeWriter): Guard {
+  return { heartbeat, onBlocked: (blockedMs, late) => { endProcess(writer, blockedMs, late) }, onTick: (resting) => { tick(writer, resting) } }
+}
+
 /** Tell the supervisor that this process lives, whatever its main loop does; and die with the supervisor. One that rests hardly grows. */
-function tick (pipe: number, resting: boolean): void {
+function tick (writer: PipeWriter, resting: boolean): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
   const now = performance.now()
   if (now - sent < Math.min(resting ? MEMORY_REST_MS : MEMORY_LOOK_MS, settings.leaseMs / 4)) return
   sent = now
-  send(pipe, { type: 'alive', rssBytes: process.memoryUsage.rss() })
+  writer.send({ type: 'alive', rssBytes: process.memoryUsage.rss() })
 }
 
 /** The supervisor writes what is known once this process is gone, and not before: another may run the task then. */
-function endProcess (pipe: number, blockedMs: number, late: readonly Ending[]): void {
-  send(pipe, { type: 'blocked', worker: settings.worker, blockedMs: Math.round(blockedMs), endings: late })
+function endProcess (writer: PipeWriter, blockedMs: number, late: readonly Ending[]): void {
+  writer.send({ type: 'blocked', worker: settings.worker, blockedMs: Math.round(blockedMs), endings: late }, { wait: true })
   process.kill(process.pid, 'SIGKILL')
-}
-
-/** Synchronous, because this process may have no further moment. */
-function send (pipe: number, message: PipeMessage): void {
-  try {
-    writeSync(pipe, `${JSON.stringify(message)}\n`)
-  } catch {
-    // A full or closed pipe: the supervisor is gone, or will notice the silence.
-  }
 }
