@@ -10,6 +10,7 @@ import { PIPE_FD, RECORD_FD, type ChildMessage, type ChildOrders, type ChildRole
 import type { CheckedWorkerOptions } from './options.js'
 import { pause } from './pause.js'
 import { Rescuer } from './rescuer.js'
+import { residentBytes } from './resident.js'
 import type { WorkerRole } from './role.js'
 import { StartRecord } from './start-record.js'
 import { Worker, type EndReason } from './worker.js'
@@ -165,7 +166,7 @@ class SupervisorLine {
    */
   async register (worker: string): Promise<void> {
     const noted = new Promise<void>((resolve) => { this.#noted.push(resolve) })
-    await this.send({ type: 'registered', worker, rssBytes: process.memoryUsage.rss() })
+    await this.send({ type: 'registered', worker, rssBytes: residentBytes() })
     await noted
   }
 

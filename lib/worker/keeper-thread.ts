@@ -7,6 +7,7 @@ import { Keeper, type Guard, type KeeperReport, type KeeperSettings, type Watche
 import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
 import { PipeWriter } from './pipe-writer.js'
+import { residentBytes } from './resident.js'
 import { ThreadEnd } from './thread-end.js'
 import { openThreadStore, type ThreadStore } from './thread-store.js'
 
@@ -88,7 +89,7 @@ function tick (writer: PipeWriter, resting: boolean): void {
   const now = performance.now()
   if (now - sent < Math.min(resting ? MEMORY_REST_MS : MEMORY_LOOK_MS, settings.leaseMs / 4)) return
   sent = now
-  writer.send({ type: 'alive', rssBytes: process.memoryUsage.rss() })
+  writer.send({ type: 'alive', rssBytes: residentBytes() })
 }
 
 /** The supervisor writes what is known once this process is gone, and not before: another may run the task then. */

@@ -7,6 +7,7 @@ import { Loop } from '#lib/worker/loop.js'
 import { Pace } from '#lib/worker/pace.js'
 import { Pruner } from '#lib/worker/pruner.js'
 import { jittered, settledWithin } from '#lib/worker/pause.js'
+import { residentBytes } from '#lib/worker/resident.js'
 import { eventually } from '../support/eventually.ts'
 import { fakeLog, fakeStore } from './fake-store.ts'
 
@@ -29,6 +30,16 @@ t.test('a process that hands back has its time, or a multiple of what the slowes
   time.booted(20_000)
   time.booted(1_000)
   t.same([time.milliseconds(false), time.milliseconds(true)], [60_000, 40_000])
+})
+
+t.test('a process whose size cannot be read has the one that was read last', async (t) => {
+  const { memoryUsage } = process
+  const { rss } = memoryUsage
+  t.teardown(() => { memoryUsage.rss = rss })
+  memoryUsage.rss = () => 7
+  t.equal(residentBytes(), 7)
+  memoryUsage.rss = () => { throw new Error('EMFILE: too many open files, uv_resident_set_memory') }
+  t.equal(residentBytes(), 7)
 })
 
 t.test('nothing is claimed ahead of slow tasks, or before one was measured', async (t) => {
