@@ -12,6 +12,7 @@ export const KEY_LENGTH_MAX = 512 // characters of a unique or concurrency key, 
 export const TAGS_MAX = 20 // tags a result
 export const LIMITED_GROUPS_MAX = 500 // groups of limited rows that one look considers; the next look goes on behind them
 export const RATE_STAMPS_MAX = 200 // moments that a rate limit remembers: a start may count for up to a 200th of its time too long
+export const CONCURRENCY_LIMIT_MAX = 2 ** 31 - 1 // of a key: what a column of PostgreSQL's int holds
 export const RATE_MARGIN_MS = 50 // a start counts so much longer than its time, at most, because an attempt begins a moment after its claim
 export const RATE_MARGIN_SHARE = 0.05 // of the time, where that is less
 export const RATE_AHEAD_MAX_MS = 2_000 // a start that is slow to come is counted ahead of the database's clock, by so much at most

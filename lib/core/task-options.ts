@@ -106,7 +106,7 @@ const CHECKS: Record<keyof CheckedOptions, Check> = {
   uniqueFor: (value, refuse) => value === 'ready' || value === 'unfinished' ? value : positiveDuration('uniqueFor', value, refuse, "'ready', 'unfinished' or a duration; a duration "),
   onConflict: (value, refuse) => value === 'return' || value === 'replace' || value === 'throw' ? value : refuse('onConflict', "must be 'return', 'replace' or 'throw'"),
   concurrencyKey: key('concurrencyKey'),
-  concurrencyLimit: (value, refuse) => value === null || isCount(value) ? value : refuse('concurrencyLimit', 'must be a whole number from 1'),
+  concurrencyLimit: (value, refuse) => value === null || (isCount(value) && (value as number) <= limits.CONCURRENCY_LIMIT_MAX) ? value : refuse('concurrencyLimit', `must be a whole number from 1 to ${limits.CONCURRENCY_LIMIT_MAX}`),
   rateLimit: (value, refuse) => value === null ? null : checkRateLimit(value, refuse),
   tags: (value, refuse) => checkTags(value, refuse),
   onSuccess: callback('onSuccess'),

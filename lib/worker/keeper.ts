@@ -63,6 +63,7 @@ export class Keeper {
   #heldUntil: number
   #lost = false
   #lastTick = 0
+  #waitMs = 0
   #lastCount = -1
   #stoodMs = 0
 
@@ -97,6 +98,7 @@ export class Keeper {
   }
 
   #await (ms: number): void {
+    this.#waitMs = ms
     this.#timer = setTimeout(() => {
       const now = monotonic()
       this.#tick(now)
@@ -174,8 +176,8 @@ export class Keeper {
       this.#stoodMs = 0
       return
     }
-    // A look that comes late is one of a process that was paused, or of a machine too busy for both: two ticks of it count.
-    this.#stoodMs += Math.min(now - this.#lastTick, 2 * this.tickMs)
+    // A look that comes late is one of a process that was paused, or of a machine too busy for both: of that a tick counts.
+    this.#stoodMs += Math.min(now - this.#lastTick, this.#waitMs + this.tickMs)
     const beatMs = beatInterval(maxBlockMs)
     if (this.#stoodMs < 3 * beatMs) return
     const late = [...this.watched.values()].filter(({ deadline }) => deadline <= now).map(({ ending }) => ending)

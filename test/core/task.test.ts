@@ -32,6 +32,8 @@ t.test('a concurrency key that is cleared takes its limit with it, unless a limi
   t.equal(optionsOf(limited.using({ concurrencyKey: null })).concurrencyLimit, null)
   t.equal(optionsOf(limited.using({ concurrencyKey: 'other' })).concurrencyLimit, 3)
   t.throws(() => limited.using({ concurrencyKey: null, concurrencyLimit: 2 }), { code: 'FST_TASKS_INVALID_TASK' })
+  t.equal(optionsOf(limited.using({ concurrencyLimit: 2 ** 31 - 1 })).concurrencyLimit, 2 ** 31 - 1)
+  t.throws(() => limited.using({ concurrencyLimit: 2 ** 31 }), { code: 'FST_TASKS_INVALID_TASK', message: /concurrencyLimit must be a whole number from 1 to 2147483647/ })
 })
 
 t.test('what is no list of lists of arguments is refused alike by task.enqueueMany() and by app.tasks.enqueueMany()', async (t) => {
