@@ -47,6 +47,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   #whenSettled: { promise: Promise<void>, settle: () => void } | undefined
   #whenOverdue: { promise: Promise<void>, settle: () => void } | undefined
   #overdue = false
+  /** While a function given to context.transaction() runs: it may ignore that its transaction was given up. */
+  #inside: Promise<void> | null = null
   /** Gives up the transaction that the function is inside of. */
   #leaveTransaction: (error: Error) => void = () => {}
   #transaction: 'none' | 'open' | 'committed' = 'none'
@@ -120,7 +122,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
       // It keeps rows locked, and SQLite's only writer: it does not outlive the attempt, whatever the function waits for.
       const left = new Promise<never>((_resolve, reject) => { this.#leaveTransaction = reject })
       left.catch(() => {})
-      const open = transaction(async (trx) => await Promise.race([fn(trx), left]), async (returned) => await this.#encodeForCommit(returned))
+      const open = transaction(async (trx) => {
+        this.#mayCommit() // it may have waited for its turn until the attempt had ended
+        return await Promise.race([this.#runInside(fn, trx), left])
+      }, async (returned) => await this.#encodeForCommit(returned))
       this.#open = open
       value = await open
     } catch (error) {
@@ -130,6 +135,17 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#transaction = 'committed'
     this.#end({ kind: 'committed', value, durationMs: this.#duration() })
     return value
+  }
+
+  async #runInside<T> (fn: (trx: Knex.Transaction) => Promise<T>, trx: Knex.Transaction): Promise<T> {
+    let leave = (): void => {}
+    this.#inside = new Promise((resolve) => { leave = resolve })
+    try {
+      return await fn(trx)
+    } finally {
+      this.#inside = null
+      leave()
+    }
   }
 
   #call (): void {
@@ -186,6 +202,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
 
   /** The function has settled. One that blocked the loop past its timeout has timed out, though no timer could say so. */
   #settle (): void {
+    // The task is not run again while any of it goes on.
+    if (this.#inside !== null) { void this.#inside.then(() => { this.#settle() }); return }
     this.#settled = true
     this.#whenSettled?.settle()
     if (this.#ended) this.#stopTimer()

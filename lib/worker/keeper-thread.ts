@@ -6,7 +6,7 @@ import { Heartbeat } from './heartbeat.js'
 import { Keeper, type Guard, type KeeperReport, type KeeperSettings, type Watched } from './keeper.js'
 import { CALL_TIMEOUT_MS, KEEPER_CALL_MIN_MS } from '../core/limits.js'
 import { pause } from './pause.js'
-import { PipeWriter } from './pipe-writer.js'
+import { PIPE_WAIT_MS, PipeWriter } from './pipe-writer.js'
 import { residentBytes } from './resident.js'
 import { ThreadEnd } from './thread-end.js'
 import { openThreadStore, type ThreadStore } from './thread-store.js'
@@ -40,7 +40,7 @@ const { store, release } = openThreadStore({ ...origin, config: { ...origin.conf
 const keeper = new Keeper(store, settings, {
   report: (report: KeeperReport) => { port.postMessage(report) },
   held: () => heartbeat.held,
-  guard: pipe === null ? null : guardFor(new PipeWriter(pipe))
+  guard: pipe === null ? null : guardFor(new PipeWriter(pipe, Math.min(PIPE_WAIT_MS, settings.leaseMs / 20)))
 })
 const stopped = new AbortController()
 

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs'
 import { monotonic } from './pause.js'
 import type { PipeMessage } from './messages.js'
 
-const WAIT_MS = 1_000 // what a reader gets to make room
+export const PIPE_WAIT_MS = 1_000 // what a reader gets to make room
 const TRY_MS = 5 // between two tries
 
 /** Writes to the supervisor's pipe, which makes nobody wait: what it has no room for is refused, or cut off. */
@@ -13,7 +13,7 @@ export class PipeWriter {
   #cut = false
 
   /** @param pipe - file descriptor of a pipe that does not block */
-  constructor (pipe: number, waitMs = WAIT_MS) {
+  constructor (pipe: number, waitMs = PIPE_WAIT_MS) {
     this.#pipe = pipe
     this.#waitMs = waitMs
   }

@@ -48,8 +48,18 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
   }
   const enough = lastWrites(reason === 'broken' ? LAST_WRITES_HURRY_MS : Math.max(LAST_WRITES_MS, writesUntil - performance.now()), now)
   try {
-    if (registering !== null) await hurried(registering, now)
-    for (const session of sessions) await leave(session, shutdown, enough.signal)
+    const left = new Set<Session>()
+    const leaveAll = async (): Promise<void> => {
+      for (const session of sessions) {
+        if (left.has(session)) continue
+        left.add(session)
+        await leave(session, shutdown, enough.signal)
+      }
+    }
+    await leaveAll()
+    if (registering === null) return
+    await hurried(registering, now)
+    await leaveAll()
   } finally {
     enough.stop()
   }

@@ -64,14 +64,35 @@ t.test('a handler that goes on after it hears of an abort, and is overdue when i
   }
 })
 
-t.test('one that hangs gives its transaction up at the end of the grace', async (t) => {
+t.test('one that hangs gives its transaction up at the end of the grace, and has settled when all of it has', async (t) => {
   const { log, transaction } = createTransaction()
   let refused: unknown
-  const attempt = contextAttempt(async (context) => { await context.transaction(forever).catch((error: unknown) => { refused = error }) }, { transaction, timeout: 10, timeoutGrace: 10 })
+  let wake = (): void => {}
+  const attempt = contextAttempt(async (context) => { await context.transaction(async () => { await new Promise<void>((resolve) => { wake = resolve }) }).catch((error: unknown) => { refused = error }) }, { transaction, timeout: 10, timeoutGrace: 10 })
   t.match(await attempt.outcome, { kind: 'failed', failure: { code: 'FST_TASKS_TIMEOUT' } })
-  await attempt.settled
+  await attempt.overdue
+  for (let turns = 0; turns < 5; turns++) await turn()
   t.same(log, ['rollback'])
   t.match(refused, { code: 'FST_TASKS_ATTEMPT_ENDED' })
+  t.notOk(attempt.isSettled, 'what it gave to the transaction goes on')
+  wake()
+  await attempt.settled
+  t.same(log, ['rollback'])
+})
+
+t.test('one that has ended while it waited for its transaction does not begin in it', async (t) => {
+  const { log, transaction } = createTransaction()
+  let begun = false
+  let grant = (): void => {}
+  const waits = async (fn: any, encode: any): Promise<any> => {
+    await new Promise<void>((resolve) => { grant = resolve })
+    return await transaction(fn, encode)
+  }
+  const attempt = contextAttempt(async (context) => { await context.transaction(async () => { begun = true }) }, { transaction: waits, timeout: 10, timeoutGrace: 10 })
+  t.match(await attempt.outcome, { kind: 'failed', failure: { code: 'FST_TASKS_TIMEOUT' } })
+  grant()
+  await attempt.settled
+  t.same([begun, log], [false, ['rollback']])
 })
 
 t.test('a second transaction is refused, beside the first and after it', async (t) => {

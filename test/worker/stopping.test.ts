@@ -89,7 +89,7 @@ for (const database of databases) {
     t.test('a worker that is stopped while it registers anew leaves none behind', async (t) => {
       const [asked, answered] = [gate(), gate()]
       const { app, start, backend } = await setting(t, database, [task('note', async () => {})])
-      const { worker } = start({ lease: 2_000 })
+      const { worker } = start({ lease: 6_000 })
       await eventually(() => { assert.ok(worker.id) })
       const { store } = backend
       const register = store.register.bind(store)

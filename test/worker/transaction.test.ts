@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { task, type TaskContext } from 'fastify-tasks'
 import type { Knex } from 'knex'
@@ -58,12 +58,31 @@ for (const database of databases) {
       t.match(outcome, { status: 'SUCCESSFUL', attempts: 2, codes: [null], effects: 1, value: 'twice' })
     })
 
-    t.test('an attempt that hangs in it gives it up at the end of its grace, and others can write', async (t) => {
-      handler = async (context, write) => { await context.transaction(async (trx) => { await write(trx); await new Promise(() => {}) }) }
-      const hanging = await effect.using({ timeout: 100, timeoutGrace: 50, retry: 0 }).enqueue()
-      await drain()
-      await hanging.refresh()
-      t.same([hanging.status, hanging.errors[0]?.code, await effects(hanging.id)], ['FAILED', 'FST_TASKS_TIMEOUT', 0])
+    t.test('an attempt that hangs in it gives it up at the end of its grace: others can write, and it is not run again while it goes on', async (t) => {
+      const calls: string[] = []
+      const [givenUp, rest] = [gate(), gate()]
+      handler = async (context, write) => {
+        const written = context.transaction(async (trx) => {
+          await write(trx)
+          calls.push(`begins ${context.attempt}`)
+          if (context.attempt === 1) await rest.opened
+          calls.push(`ends ${context.attempt}`)
+        })
+        written.catch(givenUp.open)
+        await written
+      }
+      const { worker } = start()
+      const hanging = await effect.using({ timeout: 500, timeoutGrace: 50 }).enqueue()
+      await givenUp.opened
+      const { id } = await effect.using({ runAfter: new Date(Date.now() + 3_600_000) }).enqueue() // takes SQLite's writer
+      t.ok(id)
+      await sleep(300) // in which it would be run again
+      t.same(calls, ['begins 1'])
+      rest.open()
+      await hanging.wait()
+      t.same([hanging.status, hanging.attempts, await effects(hanging.id)], ['SUCCESSFUL', 2, 1])
+      t.same(calls, ['begins 1', 'ends 1', 'begins 2', 'ends 2'])
+      await worker.stop()
     })
 
     t.test('a timeout in it rolls back, and so does a cancellation', async (t) => {

@@ -34,9 +34,10 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
       : { value: await replace(session, row, id, outer), unsure: false }
     if (replaced !== null) return { row: replaced, isDuplicate: true }
     if (unsure) {
-      // A try whose answer was lost may have replaced it, and it has been claimed or has ended since.
+      // A try whose answer was lost may have replaced it, and it has been claimed or has ended since: then it became due
+      // anew. Where that does not show, another row is stored: better run twice than not at all.
       const [known] = await getMany(session, [id])
-      if (known?.args === row.args) return { row: known, isDuplicate: true }
+      if (known !== undefined && known.args === row.args && known.due !== standing.row.due) return { row: known, isDuplicate: true }
     }
     // It was claimed, or it ended, meanwhile: read it again, and give it as it is unless the key is free by now.
     const again = await findStanding(session, row, rule, run)

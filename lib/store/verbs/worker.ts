@@ -3,6 +3,8 @@ import type { Renewal, Token, WorkerRow } from '../store.js'
 import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
 import { cancelled } from './cancels.js'
+import { COMMIT_IDLE_MS } from '../../core/limits.js'
+import { lockRows } from './guarded.js'
 import { releaseClaims } from './release.js'
 
 /** Write the worker's row with its lease. */
@@ -68,6 +70,11 @@ export async function progress (session: Session, worker: string, row: { id: str
   const what = 'store progress'
   const sql = `UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`
   const bindings = [value, row.id, worker, row.claim]
-  const rows = transaction === null ? (await session.write(what, sql, bindings)).rows : await session.within(what, transaction, async (run) => await run(sql, bindings))
+  const rows = transaction === null
+    ? (await session.write(what, sql, bindings)).rows
+    : await session.within(what, transaction, async (run) => {
+      await lockRows(session, run, [row.id], COMMIT_IDLE_MS)
+      return await run(sql, bindings)
+    })
   return rows.length === 1
 }

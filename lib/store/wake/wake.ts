@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { Listener, WakeEvent } from '../store.js'
 
 /** Hints that rows may have changed, from whatever the database offers. Late, double or lost hints are allowed. */
@@ -33,8 +34,10 @@ export class Listeners {
   get hasEnded (): boolean { return this.#ended.size > 0 }
 
   addReady (listener: (event: WakeEvent) => void): () => void {
-    this.#ready.add(listener)
-    return () => { this.#ready.delete(listener) }
+    // Called by whoever stores a row: what is run for it is not to be inside of that one's request or transaction.
+    const outside = AsyncResource.bind(listener)
+    this.#ready.add(outside)
+    return () => { this.#ready.delete(outside) }
   }
 
   addEnded (id: string, listener: () => void): () => void {
