@@ -10,7 +10,7 @@ export interface CurrentAttempt {
   readonly ended: boolean
   /**
    * Make the outcome a failure, whatever the function does later: its signal is aborted with this error and it gets the
-   * grace to settle. Once the attempt has ended its outcome stands or was aborted for another reason.
+   * grace to settle. Changes nothing where it was aborted for another reason; once it has ended, its outcome stands.
    */
   fail (error: unknown): void
   /** It has called `close()` of this app. Where its own is part of it, and the shutdown has to interrupt it, it has failed for good. */
