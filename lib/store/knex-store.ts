@@ -207,8 +207,8 @@ export class KnexStore implements Store {
     return finished
   }
 
-  async finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean> {
-    return await this.#session.within('finish the task', transaction, async (run) => await endings.finishIn(this.#session, run, worker, ending))
+  async finishIn (transaction: Knex.Transaction, worker: string, ending: Ending, progress?: string): Promise<boolean> {
+    return await this.#session.within('finish the task', transaction, async (run) => await endings.finishIn(this.#session, run, worker, ending, progress))
   }
 
   async release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {
@@ -223,8 +223,8 @@ export class KnexStore implements Store {
     return released
   }
 
-  async progress (worker: string, row: { id: string, claim: number }, value: string, { transaction = null }: { transaction?: Knex.Transaction | null } = {}): Promise<boolean> {
-    return await workers.progress(this.#session, worker, row, value, transaction)
+  async progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
+    return await workers.progress(this.#session, worker, row, value)
   }
 
   async rescue ({ backend, crashBudget }: { crashBudget: number, backend: string }): Promise<Rescued> {

@@ -127,14 +127,17 @@ export interface Store {
   unmarkStarted (token: Token, started: number): Promise<void>
   /** Write endings and retries, guarded by the token. Answers one entry for each that was accepted. `ended`: claims with no row left. */
   finish (worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]>
-  /** As `finish` for one SUCCESSFUL row, inside a transaction of the task's own. False where the token no longer holds. */
-  finishIn (transaction: Knex.Transaction, worker: string, ending: Ending): Promise<boolean>
+  /**
+   * As `finish` for one SUCCESSFUL row, inside a transaction of the task's own, with the last progress where there is any.
+   * False where the token no longer holds.
+   */
+  finishIn (transaction: Knex.Transaction, worker: string, ending: Ending, progress?: string): Promise<boolean>
   /** Hand rows back uncharged, READY and due as before. Answers the ids it changed. */
   release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]>
   /** Hand back, uncharged, all that these claims of the worker still hold: claims whose reply was lost. Answers the ids. */
   releaseClaims (worker: string, claims: readonly number[]): Promise<string[]>
-  /** Store progress, guarded by the token; inside of a transaction of the store's, it is there with its commit. False where the token no longer holds. */
-  progress (worker: string, row: { id: string, claim: number }, value: string, options?: { transaction?: Knex.Transaction | null }): Promise<boolean>
+  /** Store progress, guarded by the token. False where that no longer holds. */
+  progress (worker: string, row: { id: string, claim: number }, value: string): Promise<boolean>
   /**
    * Fence workers whose lease has run out and take their rows back, in guarded statements: started rows are charged
    * with a death (READY again, quarantined from the second on; FAILED when `crashBudget` is spent; CANCELLED where that

@@ -1,14 +1,13 @@
 import type { Session } from './session.js'
 import type { WriteTransaction } from './store.js'
+import { takeTurn } from './verbs/turn.js'
 
 /** Begin a transaction that may write, when it is this writer's turn; the turn is kept until it ends. */
 export async function begin (session: Session): Promise<WriteTransaction> {
-  const { dialect, tables } = session
   return await session.again('begin a transaction', async () => {
     const { transaction, answer } = await session.begin('begin a transaction')
     try {
-      const first = dialect.beginWrite(tables.meta)
-      if (first !== '') await transaction.raw(first)
+      await takeTurn(session, session.inside(transaction))
     } catch (error) {
       await transaction.rollback()
       throw error

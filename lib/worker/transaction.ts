@@ -18,9 +18,7 @@ export async function commitWith<T> (store: Store, worker: string, row: ClaimedR
     try {
       value = await fn(write.transaction)
       const returnValue = await encode(value)
-      const token = { id: row.id, claim: row.claim }
-      const held = (open.progress === undefined || await store.progress(worker, token, open.progress, write)) &&
-        await store.finishIn(write.transaction, worker, { ...token, status: 'SUCCESSFUL', returnValue })
+      const held = await store.finishIn(write.transaction, worker, { id: row.id, claim: row.claim, status: 'SUCCESSFUL', returnValue }, open.progress)
       if (!held) throw new CLAIM_LOST(row.id)
       committing = true
       await write.commit()

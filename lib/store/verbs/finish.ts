@@ -8,6 +8,7 @@ import { endClaims } from './claims.js'
 import { finishPlain, isPlain, type Written } from './finish-plain.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { notifyEnded } from './waits.js'
+import { progressStatement } from './worker.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 const FINISHED = ['id', 'status', 'finished_at', 'run_after', 'limit_group'] as const // the order of toFinished
@@ -45,10 +46,11 @@ async function finishAny (session: Session, worker: string, endings: readonly En
   return await settled(session, worker, accepted)
 }
 
-/** The same for one row, in a transaction of the task's own; not where it is to be cancelled. */
-export async function finishIn (session: Session, run: Run, worker: string, ending: Ending): Promise<boolean> {
+/** The same for one row, with its progress, in a transaction of the task's own; not where it is to be cancelled. */
+export async function finishIn (session: Session, run: Run, worker: string, ending: Ending, progress?: string): Promise<boolean> {
   const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
   await lockRows(session, run, [ending.id], COMMIT_IDLE_MS)
+  if (progress !== undefined) await run(...progressStatement(session, worker, ending, progress))
   return (await run(sql, bindings)).length === 1
 }
 

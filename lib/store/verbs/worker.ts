@@ -1,10 +1,7 @@
-import type { Knex } from 'knex'
 import type { Renewal, Token, WorkerRow } from '../store.js'
 import type { Session } from '../session.js'
 import { Deadline } from '../deadline.js'
 import { cancelled } from './cancels.js'
-import { COMMIT_IDLE_MS } from '../../core/limits.js'
-import { lockRows } from './guarded.js'
 import { releaseClaims } from './release.js'
 
 /** Write the worker's row with its lease. */
@@ -66,15 +63,10 @@ export async function unmarkStarted (session: Session, { worker, claim }: Token,
 }
 
 /** Store progress, guarded by the token. */
-export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string, transaction: Knex.Transaction | null): Promise<boolean> {
-  const what = 'store progress'
-  const sql = `UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`
-  const bindings = [value, row.id, worker, row.claim]
-  const rows = transaction === null
-    ? (await session.write(what, sql, bindings)).rows
-    : await session.within(what, transaction, async (run) => {
-      await lockRows(session, run, [row.id], COMMIT_IDLE_MS)
-      return await run(sql, bindings)
-    })
-  return rows.length === 1
+export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
+  return (await session.write('store progress', ...progressStatement(session, worker, row, value))).rows.length === 1
+}
+
+export function progressStatement ({ tables }: Session, worker: string, { id, claim }: { id: string, claim: number }, value: string): [sql: string, bindings: unknown[]] {
+  return [`UPDATE ${tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, id, worker, claim]]
 }
