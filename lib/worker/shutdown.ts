@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Ending } from '../store/store.js'
 import { LAST_WRITES_HURRY_MS, LAST_WRITES_MS } from '../core/limits.js'
 import type { Claimer } from './claimer.js'
-import { pause, TIMER_MAX_MS } from './pause.js'
+import { pause, settledWithin, TIMER_MAX_MS } from './pause.js'
 import type { WorkerRole } from './role.js'
 import type { Session } from './session.js'
 import type { Slots } from './slots.js'
@@ -48,18 +48,10 @@ export async function stopWorker (shutdown: Shutdown): Promise<void> {
   }
   const enough = lastWrites(reason === 'broken' ? LAST_WRITES_HURRY_MS : Math.max(LAST_WRITES_MS, writesUntil - performance.now()), now)
   try {
-    const left = new Set<Session>()
-    const leaveAll = async (): Promise<void> => {
-      for (const session of sessions) {
-        if (left.has(session)) continue
-        left.add(session)
-        await leave(session, shutdown, enough.signal)
-      }
-    }
-    await leaveAll()
-    if (registering === null) return
-    await hurried(registering, now)
-    await leaveAll()
+    const opened = new Set(sessions)
+    for (const session of opened) await leave(session, shutdown, enough.signal)
+    if (registering !== null) await hurried(registering, now)
+    for (const session of sessions) if (!opened.has(session)) await leave(session, shutdown, enough.signal)
   } finally {
     enough.stop()
   }
@@ -128,11 +120,9 @@ async function leave (session: Session, { slots, role, log }: Shutdown, enough: 
   }
 }
 
-/** Until the promise resolves; after a second signal no longer than attempts get to settle. */
+/** Until the promise settles; after a second signal no longer than attempts get to. */
 async function hurried (promise: Promise<void>, now: AbortSignal): Promise<void> {
-  const over = new AbortController()
-  const hurry = pause(TIMER_MAX_MS, AbortSignal.any([now, over.signal])).then(async () => { await pause(HURRY_MS, over.signal) })
-  await Promise.race([promise.finally(() => { over.abort() }), hurry])
+  if (!await settledWithin(promise, TIMER_MAX_MS, now)) await settledWithin(promise, HURRY_MS)
 }
 
 /** The promise's value; an error once there was time enough. */
