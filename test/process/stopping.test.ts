@@ -4,6 +4,7 @@ import t from 'tap'
 import { isAlive } from '../support/alive.ts'
 import { eventually } from '../support/eventually.ts'
 import { databases } from '../support/databases.ts'
+import type { TestProcess } from '../support/processes.ts'
 import { setting } from './setting.ts'
 
 // Each has processes and a database of its own, and mostly waits.
@@ -52,9 +53,7 @@ t.test('a second signal aborts and hands back without waiting for the grace', { 
   const process = worker(['--shutdown-grace', '600s'])
   const result = await app.tasks.enqueue('slow', 60_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
-  process.signal('SIGTERM')
-  await process.line('waiting for running attempts')
-  process.signal('SIGTERM')
+  await stopAtOnce(process)
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
   t.match(result, { status: 'READY', attempts: 0 })
@@ -118,9 +117,7 @@ t.test('a process that hands back what was left has its time from its own start,
   const process = worker(['--lease', '90s', '--shutdown-grace', '600s'], { BOOT_MS: '6000', CLOSE_MS: '4500' }, 'slow.js')
   const result = await app.tasks.enqueue('deaf', 600_000)
   await eventually(async () => { assert.equal((await runs(result.id)).length, 1) })
-  process.signal('SIGTERM')
-  await process.line('waiting for running attempts')
-  process.signal('SIGTERM')
+  await stopAtOnce(process)
   t.match(await process.exit(), { code: 0 })
   await result.refresh()
   t.match(result, { status: 'READY', attempts: 0, errors: { length: 0 } })
@@ -232,3 +229,10 @@ t.test('whenever SIGTERM comes, nothing is left running, nothing is charged, and
   }
   await eventually(async () => { assert.deepEqual((await app.tasks.stats()).workers, []) }) // one that was killed as it registered has its lease until then
 })
+
+/** Two signals, the second of which is not taken for the first. */
+async function stopAtOnce (process: TestProcess): Promise<void> {
+  process.signal('SIGTERM')
+  await process.line('waiting for running attempts')
+  process.signal('SIGTERM')
+}

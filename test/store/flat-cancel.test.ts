@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import knexFactory, { type Knex } from 'knex'
-import { openStore } from '#lib/store/index.js'
+import type { Knex } from 'knex'
 import { newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
+import { heardPostgres, heardSqlite, ROW_BY_ROW } from '../support/heard-stores.ts'
 import { pagesOf, type Sent } from '../support/pages.ts'
 
 // What it costs to cancel what runs must not depend on how much has ended and is kept. Counted in pages on PostgreSQL; on
@@ -21,18 +21,10 @@ const FILTERS: Record<string, (backend: string) => object> = {
 }
 
 const postgres = databases.find(({ name }) => name === 'postgres')
-// As a store's own connections are set; and as PostgreSQL may do it all the same, once it thinks wrongly of the tables.
-const WAYS = {
-  'as it is set': '-c enable_seqscan=off -c jit=off',
-  'though it goes row by row through all that it joins': ['hashjoin', 'mergejoin', 'hashagg', 'material', 'memoize', 'sort'].map((way) => `-c enable_${way}=off`).join(' ')
-}
+const WAYS = { 'as it is set': undefined, 'though it goes row by row through all that it joins': ROW_BY_ROW }
 for (const [how, options] of Object.entries(WAYS)) {
   t.test(`on postgres, ${how}, the pages touched do not depend on how many rows have ended, where what runs is cancelled by`, { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-    const { url, close } = await postgres!.open()
-    const knex = knexFactory({ client: 'pg', connection: { connectionString: url, options }, pool: { min: 0, max: 4 } })
-    const store = openStore({ knex })
-    t.teardown(async () => { await store.close(); await knex.destroy(); await close() })
-    await store.open()
+    const { knex, store } = await heardPostgres(t, options)
     const touched = new Map<string, number[]>()
     for (const count of [FEW, MANY]) {
       const backend = `ended-${count}`
@@ -58,11 +50,7 @@ for (const [how, options] of Object.entries(WAYS)) {
 
 const sqlite = databases.find(({ name }) => name === 'sqlite')
 t.test('on sqlite what runs is cancelled from the claims, each row found by its id', { skip: sqlite === undefined && 'without SQLite' }, async (t) => {
-  // In memory, so that reads go the same way as writes, and are heard.
-  const knex = knexFactory({ client: 'sqlite3', connection: { filename: ':memory:' }, pool: { min: 1, max: 1 }, useNullAsDefault: true })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy() })
-  await store.open()
+  const { knex, store } = await heardSqlite(t)
   const backend = 'default'
   await store.register({ id: 'w', backend, leaseMs: 60_000, tasks: ['known'], quarantine: false })
   await store.insert([newRow({ backend, queue: 'default', task: 'known', tags: [backend] })])

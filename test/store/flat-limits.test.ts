@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import knexFactory, { type Knex } from 'knex'
-import { openStore, type KnexStore } from '#lib/store/index.js'
+import type { Knex } from 'knex'
+import type { KnexStore } from '#lib/store/index.js'
 import type { LimitedClaim } from '#lib/store/store.js'
 import { databases } from '../support/databases.ts'
+import { heardPostgres, heardSqlite } from '../support/heard-stores.ts'
 import { pagesOf, type Sent } from '../support/pages.ts'
 
 // What rows with limits cost must not depend on how many of a key wait, nor, beyond the groups of one look, on how many
@@ -14,11 +15,7 @@ const tasks = ['known']
 
 const postgres = databases.find(({ name }) => name === 'postgres')
 t.test('on postgres the pages touched do not depend on', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-  const { url, close } = await postgres!.open()
-  const knex = knexFactory({ client: 'pg', connection: { connectionString: url, options: '-c enable_seqscan=off -c jit=off' }, pool: { min: 0, max: 4 } })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy(); await close() })
-  await store.open()
+  const { knex, store } = await heardPostgres(t)
 
   const backendWith = async (count: number, keyOf: string): Promise<string> => {
     const backend = `${count}-keys-${keyOf.length}`
@@ -83,11 +80,7 @@ t.test('on postgres the pages touched do not depend on', { skip: postgres === un
 
 const sqlite = databases.find(({ name }) => name === 'sqlite')
 t.test('on sqlite every step of a look and a claim of rows with limits goes through an index', { skip: sqlite === undefined && 'without SQLite' }, async (t) => {
-  // In memory, so that reads go the same way as writes, and are heard.
-  const knex = knexFactory({ client: 'sqlite3', connection: { filename: ':memory:' }, pool: { min: 1, max: 1 }, useNullAsDefault: true })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy() })
-  await store.open()
+  const { knex, store } = await heardSqlite(t)
   await store.register({ id: 'w', backend: 'w', leaseMs: 60_000, tasks, quarantine: false })
   const limits = { key: 'k', concurrency: 1, rate: null }
   const row = { backend: 'w', task: 'known', queue: 'default', priority: 0, runAfter: null, delay: null, args: '[]', options: null, tags: [], unique: null, maxReady: null, limits }
@@ -106,10 +99,7 @@ t.test('on sqlite every step of a look and a claim of rows with limits goes thro
 })
 
 t.test('on sqlite rows are put behind the limits of their queue from the two indexes of what is claimable, in their order', { skip: sqlite === undefined && 'without SQLite' }, async (t) => {
-  const knex = knexFactory({ client: 'sqlite3', connection: { filename: ':memory:' }, pool: { min: 1, max: 1 }, useNullAsDefault: true })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy() })
-  await store.open()
+  const { knex, store } = await heardSqlite(t)
   const sent: Sent[] = []
   knex.on('query', ({ sql, bindings }: Sent) => { if (/tasks_results/.test(sql)) sent.push({ sql, bindings }) })
   await store.limitQueues('default', ['a'])

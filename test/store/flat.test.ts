@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import knexFactory, { type Knex } from 'knex'
-import { openStore, type KnexStore } from '#lib/store/index.js'
+import type { Knex } from 'knex'
+import type { KnexStore } from '#lib/store/index.js'
 import type { ClaimedRow, Cursor, Lane } from '#lib/store/store.js'
 import { databases } from '../support/databases.ts'
+import { heardPostgres, heardSqlite } from '../support/heard-stores.ts'
 import { pagesOf, type Sent } from '../support/pages.ts'
 
 // What a claim and the look before it cost must not depend on what they do not take. On PostgreSQL that is counted in
@@ -14,11 +15,7 @@ const CLAIMED = 50
 
 const postgres = databases.find(({ name }) => name === 'postgres')
 t.test('on postgres the pages touched by a look and a claim do not depend on', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-  const { url, close } = await postgres!.open()
-  const knex = knexFactory({ client: 'pg', connection: { connectionString: url, options: '-c enable_seqscan=off -c jit=off' }, pool: { min: 0, max: 4 } })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy(); await close() })
-  await store.open()
+  const { knex, store } = await heardPostgres(t)
 
   const cases: Record<string, { rows: string, park?: boolean }> = {
     'how many wait': { rows: "1000 + i, 0, true, 'READY', 'default', 'known', NULL" },
@@ -99,11 +96,7 @@ t.test('on postgres the pages touched by a look and a claim do not depend on', {
 
 const sqlite = databases.find(({ name }) => name === 'sqlite')
 t.test('on sqlite every step of a look and a claim goes through an index, bounded by backend, queue and priority', { skip: sqlite === undefined && 'without SQLite' }, async (t) => {
-  // In memory, so that reads go the same way as writes, and are heard.
-  const knex = knexFactory({ client: 'sqlite3', connection: { filename: ':memory:' }, pool: { min: 1, max: 1 }, useNullAsDefault: true })
-  const store = openStore({ knex })
-  t.teardown(async () => { await store.close(); await knex.destroy() })
-  await store.open()
+  const { knex, store } = await heardSqlite(t)
   const sent: Sent[] = []
   knex.on('query', ({ sql, bindings }: Sent) => { sent.push({ sql, bindings }) })
   await store.register({ id: 'w', backend: 'default', leaseMs: 60_000, tasks: ['known'], quarantine: false })

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { openStore } from '#lib/store/index.js'
 import { newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
+import { ROW_BY_ROW } from '../support/heard-stores.ts'
 
 const { query } = pg.Client.prototype
 const postgres = databases.find(({ name }) => name === 'postgres')
@@ -41,14 +42,12 @@ t.test('a look for lanes is planned a few times a connection, and not each time 
   }
 })
 
-// As it might, once it thinks wrongly of the table: a sub-query that is joined is then run again for each row.
-const ROW_BY_ROW = ['hashjoin', 'mergejoin', 'hashagg', 'material', 'memoize', 'sort']
-
+// A sub-query that is joined is then run again for each row.
 t.test('a prune deletes no more than a batch, though PostgreSQL goes row by row through all that it joins', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
   const { url, close } = await (postgres as NonNullable<typeof postgres>).open()
   t.teardown(close)
   const slow = new URL(url)
-  slow.searchParams.set('options', ROW_BY_ROW.map((way) => `-c enable_${way}=off`).join(' '))
+  slow.searchParams.set('options', ROW_BY_ROW)
   const store = openStore({ url: slow.href })
   await store.open()
   t.teardown(async () => { await store.close() })
