@@ -50,7 +50,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   /** While a function given to context.transaction() runs: it may ignore that its transaction was given up. */
   #inside: Promise<void> | null = null
   /** Gives up the transaction that the function is inside of. */
-  #leaveTransaction: (error: Error) => void = () => {}
+  #leaveTransaction: ((error: Error) => void) | null = null
   #transaction: 'none' | 'open' | 'committed' = 'none'
   #open: Promise<unknown> | undefined
   /** The refusal of a value by the gate inside of context.transaction(); thrown on by the function, it is final. */
@@ -290,7 +290,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#ended = true
     // The timeout goes for what comes after a commit as well.
     if (outcome.kind !== 'committed' || this.#settled) this.#stopTimer()
-    this.#leaveTransaction(new ATTEMPT_ENDED('go on with a transaction'))
+    // Null for most: an error, with its stack, is the dearest thing that an attempt could make.
+    if (this.#leaveTransaction !== null) this.#leaveTransaction(new ATTEMPT_ENDED('go on with a transaction'))
     this.#resolve(Object.freeze(outcome))
   }
 
