@@ -131,6 +131,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     } catch (error) {
       this.#transaction = 'none'
       throw error
+    } finally {
+      this.#leaveTransaction = null
     }
     this.#transaction = 'committed'
     this.#end({ kind: 'committed', value, durationMs: this.#duration() })
@@ -290,7 +292,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     this.#ended = true
     // The timeout goes for what comes after a commit as well.
     if (outcome.kind !== 'committed' || this.#settled) this.#stopTimer()
-    // Null for most: an error, with its stack, is the dearest thing that an attempt could make.
+    // Null unless one is open: an error, with its stack, is the dearest thing that an attempt could make.
     if (this.#leaveTransaction !== null) this.#leaveTransaction(new ATTEMPT_ENDED('go on with a transaction'))
     this.#resolve(Object.freeze(outcome))
   }

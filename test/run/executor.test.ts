@@ -17,6 +17,16 @@ t.test('what the function returns is the outcome, with its stored text', async (
   t.ok(Object.isFrozen(outcome))
 })
 
+t.test('an attempt that succeeds makes no error: its stack would cost more than all else', async (t) => {
+  const { captureStackTrace } = Error
+  let made = 0
+  Error.captureStackTrace = (...args) => { made += 1; captureStackTrace(...args) }
+  t.teardown(() => { Error.captureStackTrace = captureStackTrace })
+  t.match(await attemptOf(async () => 5).outcome, { kind: 'returned' })
+  t.match(await attemptOf(async (context) => { await context.transaction(async () => 5) }, { takesContext: true, transaction: async (fn) => await fn({} as any) }).outcome, { kind: 'committed' })
+  t.equal(made, 0)
+})
+
 t.test('a function need not be asynchronous, nor return a promise of ours', async (t) => {
   t.match(await attemptOf(() => 5).outcome, { kind: 'returned', text: '5' })
   t.match(await attemptOf(() => {}).outcome, { kind: 'returned', text: 'null' })
