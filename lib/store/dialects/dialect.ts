@@ -21,7 +21,7 @@ export interface Dialect {
   readonly skipLocked: string
 
   /** A condition that a column is one of a list of values bound by `list`. */
-  isIn (column: string, type: ColumnType): string
+  isIn (column: string, type: ColumnType, sight?: 'unseen' | 'seen'): string
   list (values: readonly unknown[]): unknown
   /**
    * A condition that a column is one of what a query finds, which is run once. In a join PostgreSQL may run it again for

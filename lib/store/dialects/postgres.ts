@@ -24,7 +24,8 @@ export const postgres: Dialect = Object.freeze({
   deadEntries: true,
   skipLocked: 'FOR UPDATE SKIP LOCKED',
 
-  isIn: (column: string, type: ColumnType) => `${column} = ANY(?::${TYPES[type]}[])`,
+  // The second cast: ANY of a sub-query would compare with its rows.
+  isIn: (column: string, type: ColumnType, sight?: 'unseen' | 'seen') => `${column} = ANY(${array(type, sight)}${sight === 'unseen' ? `::${TYPES[type]}[]` : ''})`,
   list: (values: readonly unknown[]) => [...values],
   isAmong: (column: string, query: string) => `${column} = ANY (ARRAY(${query}))`,
 

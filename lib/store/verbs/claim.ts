@@ -45,18 +45,21 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
   const { dialect, tables } = session
   const { worker, claim, backend, limit, most, start, tasks } = request
   const lanes = laneSource(session, request)
+  const [ours, wanted] = [session.unseen('text'), session.unseen('bigint')]
   const rows = `alive CROSS JOIN ${lanes.sql} AS l CROSS JOIN LATERAL (
-        SELECT r.ctid AS place, r.due, r.seq FROM ${tables.results} r
-        WHERE r.backend = ? AND r.queue = l.queue AND r.priority = l.priority AND r.claimable AND ${quarantine(request)}
-          AND (r.due, r.seq) > (l.due, l.seq) AND r.due <= (SELECT at FROM n) AND ${dialect.isIn('r.task', 'text')}
-        ORDER BY r.due, r.seq LIMIT ? ${dialect.skipLocked}
+        SELECT * FROM (
+          SELECT r.ctid AS place, r.due, r.seq FROM ${tables.results} r
+          WHERE r.backend = ${ours} AND r.queue = l.queue AND r.priority = l.priority AND r.claimable AND ${quarantine(request)}
+            AND (r.due, r.seq) > (l.due, l.seq) AND r.due <= (SELECT at FROM n) AND ${dialect.isIn('r.task', 'text', session.sight)}
+          ORDER BY r.due, r.seq LIMIT ${boundOf(most ?? limit)} ${dialect.skipLocked}
+        ) AS next LIMIT ${wanted}
       ) AS c
-      WHERE ${notPaused(tables)}`
+      WHERE ${notPaused(tables, ours)}`
   const picked = most === undefined
-    ? `picked AS MATERIALIZED (SELECT c.place FROM ${rows} ORDER BY l.priority DESC, c.due, c.seq LIMIT ?)`
+    ? `picked AS MATERIALIZED (SELECT c.place FROM ${rows} ORDER BY l.priority DESC, c.due, c.seq LIMIT ${wanted})`
     : `found AS MATERIALIZED (SELECT c.place, l.queue, l.priority, c.due, c.seq FROM ${rows}),
     ${CUT},
-    picked AS MATERIALIZED (SELECT f.place FROM found f ${BEFORE_CUT} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?)`
+    picked AS MATERIALIZED (SELECT f.place FROM found f ${BEFORE_CUT} ORDER BY f.priority DESC, f.due, f.seq LIMIT ${wanted})`
   const sql = `
     WITH RECURSIVE ${lanes.ctes} n AS MATERIALIZED (SELECT ${dialect.now} AS at),
     alive AS MATERIALIZED (SELECT w.id FROM ${tables.workers} w, n WHERE w.id = ? AND w.lease_until > ${leaseMoment(session)} ${noneLimited(session, request)} FOR KEY SHARE OF w),
@@ -73,6 +76,19 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
     SELECT * FROM taken`
   return [sql, [...lanes.before, worker, ...limitedBindings(request), ...lanes.bindings, backend, dialect.list(tasks), most ?? limit, backend, ...(most === undefined ? [] : [most]), limit, worker, claim, worker, claim, backend, start]]
 }
+
+/**
+ * What the planner is told of the limit. Hidden from it, it would take a limit for a tenth of all rows, and could sort them;
+ * and the limit itself makes it think each claim in need of a plan of its own, which takes it longer than 50 rows do. A few
+ * bounds make a few texts, each planned once. Rows are locked as they are pulled: no more than are wanted.
+ */
+function boundOf (limit: number): number {
+  let bound = BOUND_FACTOR
+  while (bound < limit) bound *= BOUND_FACTOR
+  return bound
+}
+
+const BOUND_FACTOR = 32
 
 /** The moment that a lease is compared with; the claim's own, where no test has moved the time of tasks. */
 function leaseMoment ({ dialect, realNow }: Session): string {
@@ -104,6 +120,6 @@ export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token)
     ) AS taken`, [worker, claim]]
 }
 
-function notPaused (tables: Tables): string {
-  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = l.queue AND q.paused_at IS NOT NULL)`
+function notPaused (tables: Tables, ours: string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${ours} AND q.name = l.queue AND q.paused_at IS NOT NULL)`
 }
