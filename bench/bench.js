@@ -60,7 +60,7 @@ async function measured (measure) {
   const takers = contestants.filter((contestant) => measure.takes(contestant))
   const rows = takers.map((contestant) => ({ contestant: contestant.name, rounds: [] }))
   for (let round = 0; round < options.rounds; round++) {
-    const first = round % Math.max(1, takers.length)
+    const first = Math.floor(round * takers.length / options.rounds)
     const queue = [...takers.entries()]
     queue.push(...queue.splice(0, first))
     await Promise.all(Array.from({ length: options.atOnce }, async () => {

@@ -21,9 +21,11 @@ t.test('an attempt that succeeds makes no error: its stack would cost more than 
   const { captureStackTrace } = Error
   let made = 0
   Error.captureStackTrace = (...args) => { made += 1; captureStackTrace(...args) }
-  t.teardown(() => { Error.captureStackTrace = captureStackTrace })
-  t.match(await attemptOf(async () => 5).outcome, { kind: 'returned' })
-  t.match(await attemptOf(async (context) => { await context.transaction(async () => 5) }, { takesContext: true, transaction: async (fn) => await fn({} as any) }).outcome, { kind: 'committed' })
+  const outcomes = await Promise.all([
+    attemptOf(async () => 5).outcome,
+    attemptOf(async (context) => { await context.transaction(async () => 5) }, { takesContext: true, transaction: async (fn) => await fn({} as any) }).outcome
+  ]).finally(() => { Error.captureStackTrace = captureStackTrace })
+  t.match(outcomes, [{ kind: 'returned' }, { kind: 'committed' }])
   t.equal(made, 0)
 })
 
