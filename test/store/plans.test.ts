@@ -10,7 +10,7 @@ const { query } = pg.Client.prototype
 const postgres = databases.find(({ name }) => name === 'postgres')
 
 const LOOKS = 200
-const PLANNED_FIRST = 20 // by PostgreSQL, on each connection: five of each of three names before it thinks of keeping a plan, and a few more where statistics come in between
+const PLANNED_FIRST = 15 // by PostgreSQL, on each connection: five of each name before it thinks of keeping a plan
 
 t.test('a look for lanes is planned a few times a connection, and not each time it is sent, though the tables were empty at first', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
   const { store, plansOf, connections } = await openHeard(t)
