@@ -36,6 +36,8 @@ export interface Connections {
   readonly closed: boolean
   /** True where statements may be prepared under a name: on connections of our own, with settings of our own. */
   readonly prepares: boolean
+  /** True where connections that write begin with the definitions given. */
+  readonly hasProcedures: boolean
   /** True where a new connection begins with settings of our own, which a pooler or a server may refuse. */
   readonly hasSettings: boolean
   /** What a call may take in all, in ms. */
@@ -51,8 +53,11 @@ export interface Connections {
   close (): Promise<void>
 }
 
-/** @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING */
-export function connect (config: StoreConfig): Connections {
+/**
+ * @param definitions - what a connection of our own to SQLite that writes runs first
+ * @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING
+ */
+export function connect (config: StoreConfig, definitions: readonly string[]): Connections {
   if (config.knex !== undefined) return connectTo(config.knex, config)
   const location = parseUrl(config.url ?? '')
   if (location.kind === 'postgres') {
@@ -61,7 +66,7 @@ export function connect (config: StoreConfig): Connections {
   }
   refuseSchema(config)
   const client = requireDriver('SQLite', ['sqlite3', 'better-sqlite3'])
-  const writer = openSqlite(client, location.path, timeoutOf(config))
+  const writer = openSqlite(client, location.path, timeoutOf(config), definitions)
   return build({ dialect: sqlite, writer, owned: true, file: location.path, client }, config)
 }
 
@@ -108,6 +113,7 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
     callTimeoutMs,
     verify: onFile ? sameFile(file) : () => {},
     get prepares () { return prepares },
+    hasProcedures: dialect.singleWriter && owned,
     get hasSettings () { return settings.options === POSTGRES_OPTIONS },
     doWithoutSession () {
       prepares = false
@@ -169,13 +175,14 @@ function openPostgres (url: string, callTimeoutMs: number): Knex {
   })
 }
 
-function openSqlite (client: string, filename: string, callTimeoutMs: number): Knex {
-  const pragmas = [
+function openSqlite (client: string, filename: string, callTimeoutMs: number, definitions: readonly string[] = []): Knex {
+  const first = [
     `PRAGMA busy_timeout = ${Math.min(SQLITE_BUSY_TIMEOUT_MS, callTimeoutMs)}`,
     ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
     // FULL: a commit is on the disk when it returns. NORMAL could lose the last ones in a power cut.
     'PRAGMA synchronous = FULL',
-    'PRAGMA foreign_keys = ON'
+    'PRAGMA foreign_keys = ON',
+    ...definitions
   ]
   return newKnex({
     client,
@@ -187,7 +194,7 @@ function openSqlite (client: string, filename: string, callTimeoutMs: number): K
       idleTimeoutMillis: 2 ** 31 - 1,
       afterCreate: (connection: unknown, done: (error: unknown, connection: unknown) => void) => {
         if (client === 'sqlite3') keepPrepared(connection as Sqlite3Database)
-        applyPragmas(connection, pragmas).then(() => { done(null, connection) }, (error) => { done(error, connection) })
+        runAll(connection, first).then(() => { done(null, connection) }, (error) => { done(error, connection) })
       }
     },
     acquireConnectionTimeout: callTimeoutMs,
@@ -198,8 +205,8 @@ function openSqlite (client: string, filename: string, callTimeoutMs: number): K
 interface Sqlite3Connection { exec (sql: string, done: (error: Error | null) => void): void }
 interface BetterSqlite3Connection { exec (sql: string): void, pragma: unknown }
 
-async function applyPragmas (connection: unknown, pragmas: readonly string[]): Promise<void> {
-  const sql = pragmas.join('; ')
+async function runAll (connection: unknown, statements: readonly string[]): Promise<void> {
+  const sql = statements.join('; ')
   const better = connection as BetterSqlite3Connection
   if (typeof better.pragma === 'function') { better.exec(sql); return }
   await new Promise<void>((resolve, reject) => {

@@ -139,6 +139,11 @@ export function breaksUniqueness (error: unknown): boolean {
   return codeOf(error) === '23505'
 }
 
+/** True where SQLite refused a row, or a trigger of ours did. */
+export function breaksConstraint (error: unknown): boolean {
+  return codeOf(error)?.startsWith('SQLITE_CONSTRAINT') === true
+}
+
 /** True where the server, or a pooler before it, refuses the settings that a connection begins with. */
 export function refusesOptions (error: unknown): boolean {
   const code = codeOf(error)

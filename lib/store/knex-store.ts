@@ -8,8 +8,10 @@ import { STORE_UNAVAILABLE } from '../core/errors.js'
 import type { StoreConfig } from './config.js'
 import type { Clock } from '../core/clock.js'
 import { connect, type Connections } from './connections.js'
+import { sqlite } from './dialects/sqlite.js'
 import { migrate, pendingMigrations, refusePending } from './migrations/migrate.js'
 import { ownsTransaction } from './ownership.js'
+import { defining } from './procedures.js'
 import { Session } from './session.js'
 import { tableNames, type Tables } from './tables.js'
 import { begin } from './write-transaction.js'
@@ -28,6 +30,7 @@ import { park, unpark, type ParkRequest } from './verbs/park.js'
 import * as pruning from './verbs/prune.js'
 import * as reads from './verbs/read.js'
 import * as releases from './verbs/release.js'
+import { PROCEDURES } from './verbs/procedures.js'
 import { requeue } from './verbs/requeue.js'
 import * as rescues from './verbs/rescue.js'
 import { stats } from './verbs/stats.js'
@@ -59,7 +62,7 @@ export class KnexStore implements Store {
   constructor (config: StoreConfig) {
     this.config = config
     this.#tables = tableNames(config.schema, config.tablePrefix)
-    this.#connections = connect(config)
+    this.#connections = connect(config, defining(this.#tables, sqlite, PROCEDURES))
     const { dialect, writer, file } = this.#connections
     this.#session = new Session(this.#connections, dialect, this.#tables)
     this.#clock = dialect.singleWriter ? new SteppedClock(this.#session) : null

@@ -7,9 +7,10 @@ import type { ColumnType, Dialect } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 import { Deadline } from './deadline.js'
 import type { Clock } from '../core/clock.js'
-import { breaksUniqueness, describeFault, faultOf, isForeignSession, leavesUnsure, refusesOptions } from './faults.js'
+import { breaksConstraint, breaksUniqueness, describeFault, faultOf, isForeignSession, leavesUnsure, refusesOptions } from './faults.js'
 import { ownTransaction } from './own-transaction.js'
 import { Pooled, type PooledConnection } from './pooled.js'
+import { calling, type Procedure } from './procedures.js'
 import { Sending, type How } from './sending.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import { CALL_RETRY_MS } from '../core/limits.js'
@@ -119,6 +120,28 @@ export class Session {
       const done = sent && earlier !== undefined ? await this.#sending.tuples(deadline, this.#connections.writer, ...earlier, {}) : []
       sent = true
       return done.length > 0 ? done : await this.#sending.tuples(deadline, this.#connections.writer, sql, bindings, how)
+    }))
+    return { rows: value, tries }
+  }
+
+  /** True where the connections have the procedures (procedures.ts). */
+  get hasProcedures (): boolean { return this.#connections.hasProcedures }
+
+  /** To stand behind `INSERT INTO` in a call. */
+  procedure (procedure: Procedure): string { return calling(this.tables, procedure) }
+
+  /**
+   * Call a procedure. `rows` is null where it refused: nothing is changed then, and statement by statement it will be
+   * seen why.
+   */
+  async call (what: string, sql: string, bindings: Bindings): Promise<{ rows: Records | null, tries: number }> {
+    const { value, tries } = await this.#persist(what, async (deadline) => await this.#connections.inTurn(async () => {
+      try {
+        return await this.#sending.records(deadline, this.#connections.writer, sql, bindings, {})
+      } catch (error) {
+        if (breaksConstraint(error)) return null
+        throw error
+      }
     }))
     return { rows: value, tries }
   }

@@ -1,37 +1,70 @@
 import type { ClaimRequest, Lane } from '../store.js'
+import type { Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
-import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
+import { asChanged, BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine } from './claim-terms.js'
 import { claimedColumns } from './claimed.js'
 import { START } from './lanes.js'
 
-// So many rows come out of the driver faster as one text than one by one.
-const AT_ONCE_MIN = 20
+const BATCH = ['worker', 'claim', 'backend', 'started', 'ids'] as const
+
+// What of a row a claim returns and does not change.
+const KEPT = ['id', 'seq', 'task', 'queue', 'priority', 'args', 'due', 'enqueued_at', 'prior_attempts', 'deaths', 'run_after', 'options', 'errors', 'progress', 'limit_group'] as const
+
+/** A batch is written down, and its rows are changed; `rows` is what the claim returns of them. */
+export const claiming: Procedure = {
+  name: 'claiming',
+  columns: [...BATCH, 'at', 'places', 'rows'],
+  body: (tables, dialect) => `
+    INSERT INTO ${tables.claims} (${BATCH.join(', ')}) VALUES (${BATCH.map((column) => `NEW.${column}`).join(', ')});
+    UPDATE ${tables.results} SET worker = NEW.worker, claim = NEW.claim, ${changes(dialect, tables.results, 'NEW.at')}
+      WHERE seq IN (SELECT value FROM json_each(NEW.places));`
+}
+
+/** A claim where one transaction at a time writes, and rows need no locks: one call. Null where it refused. */
+export async function claimByCall (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][] | null> {
+  const { dialect, tables } = session
+  const picked = pick(session, request, lanes)
+  const { rows } = await session.call('claim tasks', `
+    WITH ${picked.ctes}
+    INSERT INTO ${session.procedure(claiming)}
+    SELECT ?, ?, ?, ?, ${dialect.ids('c.id', orderOf('c'))}, c.at, json_group_array(c.seq), ${dialect.tuples(claimedColumns(dialect))}
+    FROM (
+      SELECT ${KEPT.map((column) => `r.${column}`).join(', ')}, ${asChanged(dialect)}, n.at
+      FROM ${picked.sql} AS p CROSS JOIN ${tables.results} r CROSS JOIN (SELECT ${dialect.now} AS at) AS n WHERE r.seq = p.seq
+    ) AS c
+    HAVING count(*) > 0
+    RETURNING rows AS tuples`, [...picked.before, ...batchOf(request), ...picked.bindings])
+  return rows === null ? null : dialect.tuplesOf(rows)
+}
 
 /**
- * A claim where one transaction at a time writes: rows need no locks. The batch is written down first, which takes the
+ * The same in a transaction, on connections that have no procedures. The batch is written down first, which takes the
  * write lock and names the rows; then these are changed.
  */
 export async function claimInTurn (session: Session, run: Run, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
   const { dialect, tables } = session
-  const [batch] = await run(...batchStatement(session, request, lanes))
+  const picked = pick(session, request, lanes)
+  const [batch] = await run(`
+    WITH ${picked.ctes}
+    INSERT INTO ${tables.claims} (${BATCH.join(', ')})
+    SELECT ?, ?, ?, ?, ${dialect.ids('p.id', orderOf('p'))} FROM ${picked.sql} AS p HAVING count(*) > 0
+    RETURNING ids`, [...picked.before, ...batchOf(request), ...picked.bindings])
   if (batch === undefined) return []
   const ids = dialect.list(dialect.idsOf(batch['ids']))
-  const columns = claimedColumns(dialect)
-  const update = `UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)} FROM (SELECT ${dialect.now} AS at) AS n WHERE ${dialect.isIn('r.id', 'uuid')}`
-  const bindings = [request.worker, request.claim, ids]
-  if (dialect.idsOf(batch['ids']).length < AT_ONCE_MIN) return await run.tuples(`${update} RETURNING ${dialect.tuple(columns)}`, bindings)
-  await run(update, bindings)
-  return await run.tuples(`SELECT ${dialect.tuples(columns)} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')}`, [ids])
+  await run(`UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)} FROM (SELECT ${dialect.now} AS at) AS n WHERE ${dialect.isIn('r.id', 'uuid')}`, [request.worker, request.claim, ids])
+  return await run.tuples(`SELECT ${dialect.tuples(claimedColumns(dialect))} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')}`, [ids])
 }
 
-/** Each lane is a sub-query of its own, so that each stops at the limit. */
-function batchStatement (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Statement {
+interface Picked { readonly ctes: string, readonly before: unknown[], readonly sql: string, readonly bindings: unknown[] }
+
+/** The rows to claim, where the worker's lease stands. Each lane is a sub-query of its own, so that each stops at the limit. */
+function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Picked {
   const { dialect, tables } = session
-  const { worker, claim, backend, start, limit, most, tasks } = request
+  const { worker, backend, limit, most, tasks } = request
   const clock = dialect.leaseClock()
-  const bindings: unknown[] = []
-  const picks = lanes.map((lane) => {
-    bindings.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, most ?? limit)
+  const before: unknown[] = []
+  const rows = lanes.map((lane) => {
+    before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, most ?? limit)
     return `SELECT * FROM (
       SELECT r.id, r.seq, r.queue, r.priority, r.due FROM ${tables.results} r
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
@@ -39,15 +72,23 @@ function batchStatement (session: Session, request: ClaimRequest, lanes: readonl
         AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)
       ORDER BY r.due, r.seq LIMIT ?)`
   })
-  const rows = picks.join(' UNION ALL ')
-  const sql = `
-    ${most === undefined ? '' : `WITH found AS MATERIALIZED (${rows}), ${CUT}`}
-    INSERT INTO ${tables.claims} (worker, claim, backend, started, ids)
-    SELECT ?, ?, ?, ?, ${dialect.ids('p.id', 'p.priority DESC, p.due, p.seq')}
-    FROM (SELECT f.* FROM ${most === undefined ? `(${rows}) AS f` : `found f ${BEFORE_CUT}`} ORDER BY f.priority DESC, f.due, f.seq LIMIT ?) AS p
-    WHERE EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(session, request)}
-    HAVING count(*) > 0
-    RETURNING ids`
-  const batch = [worker, claim, backend, start]
-  return [sql, [...(most === undefined ? [...batch, ...bindings] : [...bindings, most, ...batch]), limit, worker, ...clock.bound, ...limitedBindings(request)]]
+  if (most !== undefined) before.push(most)
+  return {
+    ctes: `found AS MATERIALIZED (${rows.join(' UNION ALL ')}) ${most === undefined ? '' : `, ${CUT}`}`,
+    before,
+    sql: `(
+      SELECT f.* FROM found f ${most === undefined ? 'WHERE true' : BEFORE_CUT}
+        AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(session, request)}
+      ORDER BY ${orderOf('f')} LIMIT ?)`,
+    bindings: [worker, ...clock.bound, ...limitedBindings(request), limit]
+  }
+}
+
+/** That of the contract. */
+function orderOf (row: string): string {
+  return `${row}.priority DESC, ${row}.due, ${row}.seq`
+}
+
+function batchOf ({ worker, claim, backend, start }: ClaimRequest): unknown[] {
+  return [worker, claim, backend, start]
 }

@@ -9,12 +9,26 @@ import { limitedScope } from './lanes.js'
 export type Statement = [sql: string, bindings: unknown[]]
 
 // What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
-export function changes (dialect: Dialect): string {
-  return `status = 'RUNNING', claimable = false, attempts = r.attempts + 1,
-    started_at = coalesce(r.started_at, n.at), last_attempted_at = n.at,
-    worker_ids = CASE WHEN r.worker IS NULL THEN r.worker_ids WHEN r.worker_ids IS NULL THEN '["' || r.worker || '"]'
-      ELSE ${dialect.dropLast(`(${dialect.room('r.worker_ids', WORKER_IDS_MAX - 1)})`)} || ',"' || r.worker || '"]' END,
-    unique_held = CASE WHEN r.unique_ready THEN NULL ELSE r.unique_held END`
+export function changes (dialect: Dialect, row = 'r', at = 'n.at'): string {
+  return changed(dialect, row, at).map(([column, sql]) => `${column} = ${sql}`).join(', ')
+}
+
+/** The same as columns to select, of a row that is still to be changed. */
+export function asChanged (dialect: Dialect): string {
+  return changed(dialect, 'r', 'n.at').map(([column, sql]) => `${sql} AS ${column}`).join(', ')
+}
+
+function changed (dialect: Dialect, row: string, at: string): ReadonlyArray<readonly [column: string, sql: string]> {
+  return [
+    ['status', "'RUNNING'"],
+    ['claimable', 'false'],
+    ['attempts', `${row}.attempts + 1`],
+    ['started_at', `coalesce(${row}.started_at, ${at})`],
+    ['last_attempted_at', at],
+    ['worker_ids', `CASE WHEN ${row}.worker IS NULL THEN ${row}.worker_ids WHEN ${row}.worker_ids IS NULL THEN '["' || ${row}.worker || '"]'
+      ELSE ${dialect.dropLast(`(${dialect.room(`${row}.worker_ids`, WORKER_IDS_MAX - 1)})`)} || ',"' || ${row}.worker || '"]' END`],
+    ['unique_held', `CASE WHEN ${row}.unique_ready THEN NULL ELSE ${row}.unique_held END`]
+  ]
 }
 
 /** The first last row of a lane that gave as many rows as it may: behind it there could be another of that lane. */

@@ -1,7 +1,7 @@
 import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
-import { claimInTurn } from './claim-in-turn.js'
+import { claimByCall, claimInTurn } from './claim-in-turn.js'
 import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
@@ -9,14 +9,14 @@ import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
 
 /**
- * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a short transaction.
+ * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a call, or a short transaction.
  */
 export async function claim (session: Session, request: ClaimRequest): Promise<ClaimedRow[]> {
   const { lanes, limit, tasks } = request
   if (limit < 1 || tasks.length === 0 || (isNamed(lanes) && lanes.length === 0)) return []
   const tuples = session.dialect.writesInCtes
     ? (await session.writeTuples('claim tasks', ...oneStatement(session, request), { plan: 'once' }, takenBy(session, request))).rows
-    : await inTransaction(session, request, isNamed(lanes) ? lanes : await dueLanes(session, request, lanes))
+    : await onOneWriter(session, request, isNamed(lanes) ? lanes : await dueLanes(session, request, lanes))
   return inOrder(tuples).map((tuple) => toClaimed(tuple, request))
 }
 
@@ -24,8 +24,10 @@ function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {
   return Array.isArray(lanes)
 }
 
-async function inTransaction (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
+async function onOneWriter (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
   if (lanes.length === 0) return []
+  const called = session.hasProcedures ? await claimByCall(session, request, lanes) : null
+  if (called !== null) return called
   const { value } = await session.transact('claim tasks', async (run) => await claimInTurn(session, run, request, lanes))
   return value
 }

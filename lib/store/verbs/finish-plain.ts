@@ -1,5 +1,6 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
+import { given, refuseUnless, type Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
 import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
@@ -15,7 +16,7 @@ const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['return_value', 'text']] as
 
 // Whatever else a success may have to do for its row: give a key or a place back, or give way to a cancellation. Rows of
 // this kind are left for the statement that can do all of it.
-const PLAIN = 'AND r.cancel_at IS NULL AND r.unique_held IS NULL AND r.limit_group IS NULL'
+const plain = (row = 'r'): string => `AND ${row}.cancel_at IS NULL AND ${row}.unique_held IS NULL AND ${row}.limit_group IS NULL`
 
 /** The rows that were changed. `tries` above 1: others may have been, by a try whose answer was lost. */
 export interface Written { readonly rows: FinishedRow[], readonly tries: number }
@@ -45,8 +46,8 @@ async function writeAtOnce (session: Session, { worker, source, bindings, asked,
   // Planned once, it looks the rows up by their ids, one by one. Else it has to be told to; see guardedUpdate.
   const update = session.prepares
     ? `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN n
-       WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN} RETURNING r.id`
-    : guardedUpdate(session, { source, set: SET, and: PLAIN, returning: ['id'], now: '(SELECT at FROM n)' })
+       WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${plain()} RETURNING r.id`
+    : guardedUpdate(session, { source, set: SET, and: plain(), returning: ['id'], now: '(SELECT at FROM n)' })
   // The notifications are sent only where somebody waits at all: the first sub-query is asked once.
   const { rows, tries } = await session.writeTuples('finish tasks', `
     WITH n AS MATERIALIZED (SELECT ${dialect.now} AS at),
@@ -59,14 +60,29 @@ async function writeAtOnce (session: Session, { worker, source, bindings, asked,
   return { at: Number(at), ids: ids === null ? null : dialect.idsOf(ids), tries }
 }
 
+/** All of them are changed, and batches forgotten; or nothing is. */
+export const finishing: Procedure = {
+  name: 'finishing',
+  columns: ['worker', 'endings', 'ended', 'asked', 'at'],
+  body: ({ results, claims }, dialect) => `
+    UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = i.return_value FROM ${given(dialect.rows(INPUT), 'endings')} AS i
+      WHERE ${results}.id = i.id AND ${results}.status = 'RUNNING' AND ${results}.worker = NEW.worker AND ${results}.claim = i.claim ${plain(results)};
+    ${refuseUnless('NEW.asked')};
+    DELETE FROM ${claims} WHERE worker = NEW.worker AND claim IN (SELECT value FROM json_each(NEW.ended));`
+}
+
 async function writeInTurn (session: Session, write: Write): Promise<Answer> {
   const { dialect, tables } = session
   const { worker, source, bindings, asked, ended } = write
   const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
-    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${PLAIN}`
+    WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${plain()}`
   if (asked < COUNTED_MIN && ended.length === 0) {
     const { rows, tries } = await session.write('finish tasks', `${sql} RETURNING id, finished_at`, bindings)
     return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
+  }
+  if (session.hasProcedures) {
+    const { rows, tries } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES (?, ?, ?, ?, ${dialect.now}) RETURNING at`, [worker, bindings[0], dialect.list(ended), asked])
+    if (rows !== null) return { at: Number(rows[0]?.['at']), ids: null, tries }
   }
   const { value, tries } = await session.transact('finish tasks', async (run) => {
     const changed = await changedBy(session, run, sql, write)

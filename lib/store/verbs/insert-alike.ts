@@ -1,6 +1,7 @@
 import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import type { Hint } from '../wake/wake.js'
+import { given, type Procedure } from '../procedures.js'
 import { isPermanent } from '../faults.js'
 import { newlyStored } from './insert-statement.js'
 
@@ -97,6 +98,12 @@ async function insertInTurn (session: Session, rows: readonly NewRow[], bindings
     const { rows: records } = await session.write('store tasks', `${sql} RETURNING enqueued_at`, bindings)
     return { count: records.length, at: Number(records[0]?.['enqueued_at']) }
   }
+  if (run === null && session.hasProcedures) {
+    const { rows: records } = await session.call('store tasks', `
+      WITH n AS MATERIALIZED (SELECT ${dialect.now} AS at)
+      INSERT INTO ${session.procedure(storing)} SELECT ${SHARED_VALUES}, i.rows FROM ${MOMENTS} CROSS JOIN (SELECT ? AS rows) AS i RETURNING enqueued_at`, bindings)
+    if (records !== null) return { count: null, at: Number(records[0]?.['enqueued_at']) }
+  }
   const counted = async (send: Run): Promise<Stored> => {
     await send(sql, bindings)
     const [record] = await send(`SELECT changes() AS count, (SELECT r.enqueued_at FROM ${tables.results} r WHERE r.id = ?) AS at`, [rows[0]?.id])
@@ -105,13 +112,27 @@ async function insertInTurn (session: Session, rows: readonly NewRow[], bindings
   return run !== null ? await counted(run) : (await session.transact('store tasks', counted)).value
 }
 
+const SHARED = ['run_after', 'due', 'enqueued_at', 'backend', 'task', 'queue', 'priority', 'options'] as const
+
+const SHARED_VALUES = `t.after, CASE WHEN t.after > t.at THEN t.after ELSE t.at END, t.at,
+  CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS smallint), CAST(? AS text)`
+
+const MOMENTS = '(SELECT n.at, coalesce(CAST(? AS bigint), n.at + CAST(? AS bigint)) AS after FROM n) AS t'
+
+/** All of them, none of which is there already. */
+export const storing: Procedure = {
+  name: 'storing',
+  columns: [...SHARED, 'rows'],
+  body: ({ results }, dialect) => `
+    INSERT INTO ${results} (${SHARED.join(', ')}, id, args, status, claimable)
+      SELECT ${SHARED.map((column) => `NEW.${column}`).join(', ')}, i.id, i.args, 'READY', true FROM ${given(dialect.pairs('id', 'args', 'seen'), 'rows')} AS i;`
+}
+
 /** In the order in which the source has them: it is the only one with more than one row. */
 function insertOf ({ dialect, tables, sight }: Session, mayBeStored: boolean): string {
   return `
-    INSERT INTO ${tables.results} (run_after, due, enqueued_at, backend, task, queue, priority, options, id, args, status, claimable)
-    SELECT t.after, CASE WHEN t.after > t.at THEN t.after ELSE t.at END, t.at,
-      CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS smallint), CAST(? AS text), i.id, i.args, 'READY', true
-    FROM (SELECT n.at, coalesce(CAST(? AS bigint), n.at + CAST(? AS bigint)) AS after FROM n) AS t
-      CROSS JOIN ${dialect.pairs('id', 'args', sight).sql} AS i
+    INSERT INTO ${tables.results} (${SHARED.join(', ')}, id, args, status, claimable)
+    SELECT ${SHARED_VALUES}, i.id, i.args, 'READY', true
+    FROM ${MOMENTS} CROSS JOIN ${dialect.pairs('id', 'args', sight).sql} AS i
     WHERE true ${mayBeStored ? 'ON CONFLICT DO NOTHING' : ''}`
 }
