@@ -9,6 +9,7 @@ import type { Dialect } from './dialects/dialect.js'
 import { FileMoved } from './faults.js'
 import { newKnex } from './load-knex.js'
 import { keepPrepared, type Sqlite3Database } from './prepared.js'
+import { SharedConnection } from './shared-connection.js'
 import { wireOf, type Wire } from './wire.js'
 import { WriterQueue, writerQueueOf } from './writer-queue.js'
 import { DRIVER_MISSING, INVALID_CONFIG } from '../core/errors.js'
@@ -46,8 +47,10 @@ export interface Connections {
   doWithoutSession (): void
   /** @throws FileMoved where the SQLite file is not the one that was opened */
   verify (): void
-  /** Run when it is this writer's turn. */
-  inTurn<T> (write: () => Promise<T>): Promise<T>
+  /** Run when it is this writer's turn. `beside`: a single statement, where the connection is shared. */
+  inTurn<T> (write: () => Promise<T>, how?: 'alone' | 'beside'): Promise<T>
+  /** The one connection that writes, for single statements; null where each has its own, or a reader needs it too. */
+  readonly shared: SharedConnection | null
   /** Take the turn; the function gives it up. */
   enter (): Promise<() => void>
   close (): Promise<void>
@@ -101,7 +104,8 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
   let closed = false
   const settings = owned ? writer.client.connectionSettings as { options?: string } : {}
   let prepares = settings.options === POSTGRES_OPTIONS
-  const enter = async (): Promise<() => void> => queue === null ? () => {} : await queue.enter(callTimeoutMs)
+  const shared = dialect.singleWriter && owned && onFile ? new SharedConnection(writer) : null
+  const enter = async (owner: SharedConnection | null = null): Promise<() => void> => queue === null ? () => {} : await queue.enter(callTimeoutMs, owner)
   return {
     dialect,
     writer,
@@ -119,9 +123,10 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
       prepares = false
       delete settings.options
     },
-    enter,
-    async inTurn (write) {
-      const leave = await enter()
+    shared,
+    enter: async () => await enter(),
+    async inTurn (write, how = 'alone') {
+      const leave = await enter(how === 'beside' ? shared : null)
       try {
         return await write()
       } finally {

@@ -11,46 +11,76 @@ export interface Sqlite3Database {
 }
 
 const STATEMENTS_MAX = 200 // of a connection; we have fewer texts
-const KEPT_CHARS_MAX = 16_384 // what was bound stays in memory until the next time
+const KEPT_CHARS_MAX = 1_000_000 // of a connection: what was bound to a statement stays in memory until its next time
 
 /**
  * Send a statement that stays prepared on its connection: to compile one, and to make its object, takes about as long as
- * to run a small one. Not where much is bound, which then takes longer than that.
+ * to run a small one, and once more until the event loop has time.
  */
 export function sendPrepared (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: (error: Error | null, rows: unknown) => void): void {
-  const statements = prepared.get(connection)
-  if (statements === undefined || bindings.some((value) => typeof value === 'string' && value.length > KEPT_CHARS_MAX)) {
-    connection.all(sql, bindings, done)
-    return
-  }
-  let statement = statements.get(sql)
-  if (statement === undefined) {
-    if (statements.size >= STATEMENTS_MAX) {
-      connection.all(sql, bindings, done)
-      return
-    }
-    statement = connection.prepare(sql, (error) => {
-      if (error === null) return
-      statements.delete(sql)
-      done(error, undefined) // that of the statement below says only that there is none
-    })
-    statements.set(sql, statement)
-  }
-  statement.all(bindings, done)
+  const kept = prepared.get(connection)
+  const one = kept === undefined ? null : kept.take(connection, sql, lengthOf(bindings), done)
+  if (one === null) connection.all(sql, bindings, done)
+  else one.all(bindings, done)
 }
 
-const prepared = new WeakMap<Sqlite3Database, Map<string, Sqlite3Statement>>()
+const prepared = new WeakMap<Sqlite3Database, Kept>()
 
 /** Keep statements of this connection prepared until it is closed, which node-sqlite3 refuses while there are any. */
 export function keepPrepared (connection: Sqlite3Database): void {
-  const statements = new Map<string, Sqlite3Statement>()
-  prepared.set(connection, statements)
+  const kept = new Kept()
+  prepared.set(connection, kept)
   const close = connection.close.bind(connection)
   connection.close = (done) => {
     prepared.delete(connection)
-    const last = [...statements.values()]
-    let left = last.length
-    if (left === 0) close(done)
-    for (const statement of last) statement.finalize(() => { if (--left === 0) close(done) })
+    kept.finalize(() => { close(done) })
   }
+}
+
+interface One { readonly statement: Sqlite3Statement, chars: number }
+
+/** Statements of one connection, by their text. */
+class Kept {
+  readonly #statements = new Map<string, One>()
+  #chars = 0
+
+  /** The statement of a text, to which so many characters will be bound; null where it is not to be kept. */
+  take (connection: Sqlite3Database, sql: string, chars: number, done: (error: Error, rows: undefined) => void): Sqlite3Statement | null {
+    let one = this.#statements.get(sql)
+    if (this.#chars - (one?.chars ?? 0) + chars > KEPT_CHARS_MAX) return null
+    if (one === undefined) {
+      if (this.#statements.size >= STATEMENTS_MAX) return null
+      one = this.#prepare(connection, sql, done)
+    }
+    this.#chars += chars - one.chars
+    one.chars = chars
+    return one.statement
+  }
+
+  #prepare (connection: Sqlite3Database, sql: string, done: (error: Error, rows: undefined) => void): One {
+    const one: One = {
+      chars: 0,
+      statement: connection.prepare(sql, (error) => {
+        if (error === null) return
+        this.#statements.delete(sql)
+        this.#chars -= one.chars
+        done(error, undefined) // that of the statement below says only that there is none
+      })
+    }
+    this.#statements.set(sql, one)
+    return one
+  }
+
+  finalize (done: () => void): void {
+    const last = [...this.#statements.values()]
+    let left = last.length
+    if (left === 0) done()
+    for (const { statement } of last) statement.finalize(() => { if (--left === 0) done() })
+  }
+}
+
+function lengthOf (bindings: readonly unknown[]): number {
+  let length = 0
+  for (const value of bindings) if (typeof value === 'string') length += value.length
+  return length
 }

@@ -60,10 +60,12 @@ export class Sending {
   async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
     const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
     const all = options === undefined ? named : { ...named, ...options }
-    const wire = this.#connections.wireOf(knex)
-    return await this.with(deadline, knex, async (connection) => wire === null
+    const { shared, writer, wireOf } = this.#connections
+    const wire = wireOf(knex)
+    const send = async (connection: PooledConnection): Promise<unknown> => wire === null
       ? await knex.raw(sql, bindings as Knex.RawBinding[]).options(all).connection(connection)
-      : await wire.send(connection, sql, bindings, all))
+      : await wire.send(connection, sql, bindings, all)
+    return shared !== null && knex === writer ? await shared.use(send) : await this.with(deadline, knex, send)
   }
 
   /**

@@ -106,7 +106,7 @@ export class Session {
         if (sent === text || !breaksUniqueness(error)) throw error
         return await this.#sending.records(deadline, this.#connections.writer, text, bindings, how)
       }
-    }))
+    }, 'beside'))
     return { rows: value, tries, unsure }
   }
 
@@ -120,7 +120,7 @@ export class Session {
       const done = sent && earlier !== undefined ? await this.#sending.tuples(deadline, this.#connections.writer, ...earlier, {}) : []
       sent = true
       return done.length > 0 ? done : await this.#sending.tuples(deadline, this.#connections.writer, sql, bindings, how)
-    }))
+    }, 'beside'))
     return { rows: value, tries }
   }
 
@@ -142,7 +142,7 @@ export class Session {
         if (breaksConstraint(error)) return null
         throw error
       }
-    }))
+    }, 'beside'))
     return { rows: value, tries }
   }
 

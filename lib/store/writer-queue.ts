@@ -1,53 +1,88 @@
 import { NoAnswer } from './faults.js'
 
+// The second waits for the first inside of SQLite, and begins without the event loop; it takes one more of libuv's four threads.
+const BESIDE_MAX = 2
+
 /**
- * The writers of one SQLite file in this process, one at a time, in order of arrival. In front of the driver: a second
- * node-sqlite3 connection that waits for the writer would block one of libuv's four threads, and four of them the very
- * COMMIT they wait for.
+ * The writers of one SQLite file in this process, in order of arrival: one transaction at a time, or two single
+ * statements of one connection. In front of the driver: a second node-sqlite3 connection that waits for the writer would
+ * block one of libuv's four threads, and four of them the very COMMIT they wait for.
  */
 export class WriterQueue {
-  #last: Promise<void> = Promise.resolve()
+  readonly #waiting: Waiter[] = []
+  #inside = 0
+  /** Whose single statements are inside; null for a transaction. */
+  #owner: object | null = null
   #movedAt = 0
 
   /**
    * Resolves when it is this writer's turn; call the function to give the turn up. A long queue is waited for as long as
    * it moves.
    * @param patienceMs - how long one and the same writer may have its turn
+   * @param owner - for a single statement, beside which another one of the same owner may be sent
    * @throws NoAnswer where it has had it for longer
    */
-  async enter (patienceMs: number): Promise<() => void> {
-    const before = this.#last
-    let leave!: () => void
-    this.#last = new Promise((resolve) => {
-      leave = () => {
-        this.#movedAt = performance.now()
-        resolve()
-      }
-    })
-    if (await this.#waited(before, patienceMs)) return leave
-    void before.then(leave) // whoever comes behind waits for the same writer
-    throw new NoAnswer()
-  }
-
-  /** False where the turn did not change hands for so long. */
-  async #waited (before: Promise<void>, patienceMs: number): Promise<boolean> {
-    const since = performance.now()
-    let timer: NodeJS.Timeout | undefined
-    const stuck = new Promise<false>((resolve) => {
-      const look = (): void => {
-        const left = Math.max(since, this.#movedAt) + patienceMs - performance.now()
-        if (left <= 0) resolve(false)
-        else timer = setTimeout(look, left)
-      }
-      timer = setTimeout(look, patienceMs)
-    })
-    try {
-      return await Promise.race([before.then(() => true), stuck])
-    } finally {
-      clearTimeout(timer)
+  async enter (patienceMs: number, owner: object | null = null): Promise<() => void> {
+    if (this.#waiting.length > 0 || !this.#admits(owner)) await this.#wait(patienceMs, owner)
+    else this.#admit(owner)
+    let inside = true
+    return () => {
+      if (!inside) return
+      inside = false
+      this.#leave()
     }
   }
+
+  #admits (owner: object | null): boolean {
+    return this.#inside === 0 || (owner !== null && owner === this.#owner && this.#inside < BESIDE_MAX)
+  }
+
+  #admit (owner: object | null): void {
+    this.#inside += 1
+    this.#owner = owner
+  }
+
+  #leave (): void {
+    this.#movedAt = performance.now()
+    this.#inside -= 1
+    this.#next()
+  }
+
+  #next (): void {
+    for (let next = this.#waiting[0]; next !== undefined && this.#admits(next.owner); next = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#admit(next.owner)
+      next.begin()
+    }
+  }
+
+  async #wait (patienceMs: number, owner: object | null): Promise<void> {
+    const since = performance.now()
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        const left = Math.max(since, this.#movedAt) + patienceMs - performance.now()
+        if (left > 0) {
+          timer = setTimeout(look, left)
+          return
+        }
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1)
+        reject(new NoAnswer())
+        this.#next() // whoever stood behind it may be let in where it was not
+      }
+      let timer = setTimeout(look, patienceMs)
+      const waiter: Waiter = {
+        owner,
+        begin: () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      }
+      this.#waiting.push(waiter)
+    })
+  }
 }
+
+interface Waiter { readonly owner: object | null, readonly begin: () => void }
 
 const queues = new Map<string, WriterQueue>()
 
