@@ -47,6 +47,8 @@ function indexes ({ results, tags, index }: Tables): string[] {
 }
 
 const STATUS_CHECK = "CHECK (status IN ('READY', 'RUNNING', 'SUCCESSFUL', 'FAILED', 'CANCELLED'))"
+// The same, for a database that builds an index of the list for each statement: those that a claim and an ending write come first.
+const STATUS_CHECK_IN_TURN = "CHECK (status = 'RUNNING' OR status = 'SUCCESSFUL' OR status = 'READY' OR status = 'FAILED' OR status = 'CANCELLED')"
 const PRIORITY_CHECK = 'CHECK (priority BETWEEN -100 AND 100)'
 const CLAIMABLE_CHECK = "CHECK (NOT claimable OR status = 'READY')"
 
@@ -136,7 +138,7 @@ const SQLITE = {
       priority INTEGER NOT NULL ${PRIORITY_CHECK},
       claimable INTEGER NOT NULL ${CLAIMABLE_CHECK},
       quarantined INTEGER NOT NULL DEFAULT 0,
-      status TEXT NOT NULL ${STATUS_CHECK},
+      status TEXT NOT NULL ${STATUS_CHECK_IN_TURN},
       backend TEXT NOT NULL,
       queue TEXT NOT NULL,
       task TEXT NOT NULL,

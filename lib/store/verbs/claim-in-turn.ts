@@ -2,13 +2,13 @@ import type { ClaimRequest, Lane } from '../store.js'
 import type { Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
 import { asChanged, BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine } from './claim-terms.js'
-import { claimedColumns } from './claimed.js'
+import { claimedColumns, restOf } from './claimed.js'
 import { START } from './lanes.js'
 
 const BATCH = ['worker', 'claim', 'backend', 'started', 'ids'] as const
 
-// What of a row a claim returns and does not change.
-const KEPT = ['id', 'seq', 'task', 'queue', 'priority', 'args', 'due', 'enqueued_at', 'prior_attempts', 'deaths', 'run_after', 'options', 'errors', 'progress', 'limit_group'] as const
+// What of a row a claim returns and does not change, beside its id and its place.
+const KEPT = ['task', 'args', 'due', 'enqueued_at', 'prior_attempts', 'deaths', 'run_after', 'options', 'errors', 'progress', 'limit_group'] as const
 
 /** A batch is written down, and its rows are changed; `rows` is what the claim returns of them. */
 export const claiming: Procedure = {
@@ -20,22 +20,38 @@ export const claiming: Procedure = {
       WHERE seq IN (SELECT value FROM json_each(NEW.places));`
 }
 
-/** A claim where one transaction at a time writes, and rows need no locks: one call. Null where it refused. */
+/**
+ * A claim where one transaction at a time writes, and rows need no locks: one call. Null where it refused. What the
+ * database puts into JSON costs more than to change the row: so no row repeats what its lane or its batch says.
+ */
 export async function claimByCall (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][] | null> {
   const { dialect, tables } = session
   const picked = pick(session, request, lanes)
+  // The rows come to the aggregates in the order of the first source of the join.
   const { rows } = await session.call('claim tasks', `
     WITH ${picked.ctes}
     INSERT INTO ${session.procedure(claiming)}
-    SELECT ?, ?, ?, ?, ${dialect.ids('c.id', orderOf('c'))}, c.at, json_group_array(c.seq), ${dialect.tuples(claimedColumns(dialect))}
+    SELECT ?, ?, ?, ?, json_group_array(c.id), c.at, json_group_array(c.seq), json_group_array(json_array(c.lane, c.task, c.args, c.due, ${restOf(dialect)}))
     FROM (
-      SELECT ${KEPT.map((column) => `r.${column}`).join(', ')}, ${asChanged(dialect)}, n.at
+      SELECT p.id, p.seq, p.lane, ${KEPT.map((column) => `r.${column}`).join(', ')}, ${asChanged(dialect)}, n.at
       FROM ${picked.sql} AS p CROSS JOIN ${tables.results} r CROSS JOIN (SELECT ${dialect.now} AS at) AS n WHERE r.seq = p.seq
     ) AS c
     HAVING count(*) > 0
-    RETURNING rows AS tuples`, [...picked.before, ...batchOf(request), ...picked.bindings])
-  return rows === null ? null : dialect.tuplesOf(rows)
+    RETURNING ids, at, places, rows`, [...picked.before, ...batchOf(request), ...picked.bindings])
+  if (rows === null) return null
+  const [batch] = rows as unknown as Batch[]
+  if (batch === undefined) return []
+  const ids = JSON.parse(batch.ids) as string[]
+  const places = JSON.parse(batch.places) as number[]
+  return (JSON.parse(batch.rows) as PickedRow[]).map(([lane, task, args, due, rest], nth) => {
+    const { queue, priority } = lanes[lane] as Lane
+    return [ids[nth], task, queue, priority, args, due, places[nth], batch.at, rest]
+  })
 }
+
+interface Batch { readonly ids: string, readonly at: number, readonly places: string, readonly rows: string }
+
+type PickedRow = [lane: number, task: string, args: string, due: number, rest: unknown]
 
 /**
  * The same in a transaction, on connections that have no procedures. The batch is written down first, which takes the
@@ -63,10 +79,10 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
   const { worker, backend, limit, most, tasks } = request
   const clock = dialect.leaseClock()
   const before: unknown[] = []
-  const rows = lanes.map((lane) => {
+  const rows = lanes.map((lane, index) => {
     before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, most ?? limit)
     return `SELECT * FROM (
-      SELECT r.id, r.seq, r.queue, r.priority, r.due FROM ${tables.results} r
+      SELECT r.id, r.seq, r.queue, r.priority, r.due, ${index} AS lane FROM ${tables.results} r
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
         AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
         AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)

@@ -8,9 +8,13 @@ import { errorsOf, moment, workerIdsOf } from '../row.js'
  * column costs the server and the driver for every row.
  */
 export function claimedColumns (dialect: Dialect): string[] {
-  const rest = `CASE WHEN attempts = 1 AND started_at = last_attempted_at AND enqueued_at = due AND options IS NULL AND worker_ids IS NULL AND errors IS NULL
+  return ['id', 'task', 'queue', 'priority', 'args', 'due', 'seq', 'last_attempted_at', restOf(dialect)]
+}
+
+/** The last of them. */
+export function restOf (dialect: Dialect): string {
+  return `CASE WHEN attempts = 1 AND started_at = last_attempted_at AND enqueued_at = due AND options IS NULL AND worker_ids IS NULL AND errors IS NULL
     AND progress IS NULL AND deaths = 0 AND run_after IS NULL AND unique_held IS NULL AND limit_group IS NULL THEN NULL ELSE ${dialect.jsonObject([...REST.map((column) => [column, column] as const), ['keyed', 'unique_held IS NOT NULL OR limit_group IS NOT NULL'], ['limited', 'limit_group IS NOT NULL']])} END`
-  return ['id', 'task', 'queue', 'priority', 'args', 'due', 'seq', 'last_attempted_at', rest]
 }
 
 const REST = ['attempts', 'prior_attempts', 'deaths', 'started_at', 'enqueued_at', 'run_after', 'options', 'worker_ids', 'errors', 'progress'] as const

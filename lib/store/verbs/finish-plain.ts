@@ -65,15 +65,22 @@ export const finishing: Procedure = {
   name: 'finishing',
   columns: ['worker', 'endings', 'ended', 'asked', 'at'],
   body: ({ results, claims }, dialect) => `
-    UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = i.return_value FROM ${given(dialect.rows(INPUT), 'endings')} AS i
-      WHERE ${results}.id = i.id AND ${results}.status = 'RUNNING' AND ${results}.worker = NEW.worker AND ${results}.claim = i.claim ${plain(results)};
+    UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = nullif(substr(i.ending, instr(i.ending, ' ') + 1), '')
+      FROM ${given(dialect.pairs('id', 'ending', 'seen'), 'endings')} AS i
+      WHERE ${results}.id = i.id AND ${results}.status = 'RUNNING' AND ${results}.worker = NEW.worker AND ${results}.claim = CAST(i.ending AS INTEGER) ${plain(results)};
     ${refuseUnless('NEW.asked')};
     DELETE FROM ${claims} WHERE worker = NEW.worker AND claim IN (SELECT value FROM json_each(NEW.ended));`
 }
 
+// Claim and value in one text, which is read in half the time of a JSON array; a cast takes the number it begins with. No
+// value is an empty text: they are JSON.
+function pairOf ({ id, claim, returnValue }: PlainEnding): [id: string, ending: string] {
+  return [id, `${claim} ${returnValue ?? ''}`]
+}
+
 async function writeInTurn (session: Session, write: Write): Promise<Answer> {
   const { dialect, tables } = session
-  const { worker, source, bindings, asked, ended } = write
+  const { worker, endings, source, bindings, asked, ended } = write
   const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${plain()}`
   if (asked < COUNTED_MIN && ended.length === 0) {
@@ -81,7 +88,8 @@ async function writeInTurn (session: Session, write: Write): Promise<Answer> {
     return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
   }
   if (session.hasProcedures) {
-    const { rows, tries } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES (?, ?, ?, ?, ${dialect.now}) RETURNING at`, [worker, bindings[0], dialect.list(ended), asked])
+    const source = dialect.pairs('id', 'ending', 'seen').bind(endings.map(pairOf))
+    const { rows, tries } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES (?, ?, ?, ?, ${dialect.now}) RETURNING at`, [worker, ...source, dialect.list(ended), asked])
     if (rows !== null) return { at: Number(rows[0]?.['at']), ids: null, tries }
   }
   const { value, tries } = await session.transact('finish tasks', async (run) => {
