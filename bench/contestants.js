@@ -1,5 +1,5 @@
 // What `fastify-tasks worker` starts its processes with.
-const WORKER_FLAGS = ['--heap-growing-percent=60']
+const WORKER_FLAGS = ['--heap-growing-percent=50']
 
 /**
  * Who is measured: each library once with its defaults, and once with the fastest settings that its documentation

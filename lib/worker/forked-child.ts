@@ -33,7 +33,7 @@ export interface Child {
 
 // A worker makes garbage by the gigabyte and keeps little: left alone, V8 lets its heap grow to four times what is in use
 // before it looks, where 1.6 times costs hardly more. Flags of the user's own come later, and win.
-const HEAP_FLAGS = ['--heap-growing-percent=60']
+const HEAP_FLAGS = ['--heap-growing-percent=50']
 
 /**
  * Start the supervisor's own script once more, in a role, and give it its orders. Null where the system refuses a

@@ -1,6 +1,6 @@
 import type { ClaimedRow, Store } from '../store/store.js'
 import type { AbortCause } from '../run/outcome.js'
-import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS, BUFFER_ROWS_MAX } from '../core/limits.js'
+import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS, BUFFER_ROWS_IN_TURN_MAX, BUFFER_ROWS_MAX } from '../core/limits.js'
 import { Buffer, type Entry } from './buffer.js'
 import type { Room } from './room.js'
 import type { Claim } from './ledger.js'
@@ -55,10 +55,10 @@ export class Slots {
 
   /** What a claim may take now: what would start at once, and ahead no more than would start within 20 ms. */
   room (): Room | null {
-    const { concurrency, maxTasks, pace } = this.#settings
+    const { concurrency, maxTasks, pace, store } = this.#settings
     const free = concurrency - this.runs.size
     const buffered = this.#buffer.length
-    const ahead = Math.min(BUFFER_ROWS_MAX, pace.startsWithin(BUFFER_AHEAD_MS))
+    const ahead = Math.min(store.single ? BUFFER_ROWS_IN_TURN_MAX : BUFFER_ROWS_MAX, pace.startsWithin(BUFFER_AHEAD_MS))
     // Refilled when it is half empty, so that a claim takes a batch and not a row.
     if (buffered >= Math.max(free, 1) && buffered * 2 > ahead) return null
     const unspent = maxTasks === null ? Infinity : maxTasks - this.#started - buffered
