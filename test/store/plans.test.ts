@@ -20,6 +20,25 @@ t.test('a look for lanes is planned a few times a connection, and not each time 
   await plannedRarely(t, { times: LOOKS, work: look, plans: async () => await plansOf('known_queue'), connections })
 })
 
+t.test('a claim of whatever lanes there are is planned a few times a connection, also where a worker has queues of its own', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { store, plansOf, connections, analyze } = await openHeard(t)
+  await fill(store)
+  await analyze()
+  await store.register({ id: 'w', backend, leaseMs: 600_000, tasks: [newRow({ backend }).task], quarantine: false })
+  let claim = 0
+  let claimed = 0
+  await plannedRarely(t, {
+    times: LOOKS,
+    work: async () => {
+      const lanes = { only: ['default'], except: ['other'] }
+      claimed += (await store.claim({ worker: 'w', claim: ++claim, backend, lanes, limit: 10, start: 0, tasks: [newRow({ backend }).task] })).length
+    },
+    plans: async () => await plansOf('taken AS'),
+    connections
+  })
+  t.equal(claimed, LOOKS * 10, 'and each took what it was to take')
+})
+
 t.test('a claim is planned a few times a connection, however small a part of what waits it takes', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
   const { store, plansOf, connections, analyze } = await openHeard(t)
   await fill(store)

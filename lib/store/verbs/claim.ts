@@ -107,9 +107,10 @@ function laneSource (session: Session, { backend, lanes, quarantined = false }: 
     return { ctes: '', before: [], sql: source.sql, bindings: source.bind(laneValues(lanes)) }
   }
   const { ctes, bindings } = laneCtes(session, backend, quarantined)
+  const among = dialect.isIn('queue', 'text', session.sight)
   const found = `(SELECT queue, priority, ${START}::bigint AS due, ${START}::bigint AS seq FROM lane
-    WHERE priority IS NOT NULL AND (?::text[] IS NULL OR queue = ANY (?::text[])) AND queue <> ALL (?::text[]))`
-  return { ctes: `${ctes},`, before: bindings, sql: found, bindings: [lanes.only, lanes.only, lanes.except] }
+    WHERE priority IS NOT NULL AND (${session.unseen('boolean')} OR ${among}) AND NOT (${among}))`
+  return { ctes: `${ctes},`, before: bindings, sql: found, bindings: [lanes.only === null, dialect.list(lanes.only ?? []), dialect.list(lanes.except)] }
 }
 
 // What a try took whose answer was lost: without this its rows would wait until a renewal finds the claim.

@@ -112,8 +112,8 @@ function fromCursors (session: Session, backend: string, quarantined: boolean, k
 }
 
 /** The CTEs of the skip scan: `lane (queue, priority)` has a row a lane, and one without a priority at the end of each queue. */
-export function laneCtes ({ tables }: Session, backend: string, quarantined: boolean): { scope: string, ctes: string, bindings: string[] } {
-  const scope = `FROM ${tables.results} r WHERE r.backend = ? AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
+export function laneCtes (session: Session, backend: string, quarantined: boolean): { scope: string, ctes: string, bindings: string[] } {
+  const scope = `FROM ${session.tables.results} r WHERE r.backend = ${session.unseen('text')} AND r.claimable AND ${quarantined ? '' : 'NOT '}r.quarantined`
   const ctes = `
     queue (name) AS (
       SELECT (SELECT min(r.queue) ${scope})
