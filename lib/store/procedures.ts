@@ -28,7 +28,7 @@ export function calling (tables: Tables, procedure: Procedure): string {
 }
 
 /** A source of rows that the procedure is given in one of its columns. */
-export function given ({ sql }: RowSource, column: string): string {
+export function fromColumn ({ sql }: RowSource, column: string): string {
   return sql.replace('?', `NEW.${column}`)
 }
 

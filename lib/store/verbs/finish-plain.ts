@@ -1,6 +1,6 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
-import { given, refuseUnless, type Procedure } from '../procedures.js'
+import { fromColumn, refuseUnless, type Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
 import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
@@ -66,7 +66,7 @@ export const finishing: Procedure = {
   columns: ['worker', 'endings', 'ended', 'asked', 'at'],
   body: ({ results, claims }, dialect) => `
     UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = nullif(substr(i.ending, instr(i.ending, ' ') + 1), '')
-      FROM ${given(dialect.pairs('id', 'ending', 'seen'), 'endings')} AS i
+      FROM ${fromColumn(dialect.pairs('id', 'ending', 'seen'), 'endings')} AS i
       WHERE ${results}.id = i.id AND ${results}.status = 'RUNNING' AND ${results}.worker = NEW.worker AND ${results}.claim = CAST(i.ending AS INTEGER) ${plain(results)};
     ${refuseUnless('NEW.asked')};
     DELETE FROM ${claims} WHERE worker = NEW.worker AND claim IN (SELECT value FROM json_each(NEW.ended));`

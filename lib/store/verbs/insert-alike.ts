@@ -1,7 +1,7 @@
 import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import type { Hint } from '../wake/wake.js'
-import { given, type Procedure } from '../procedures.js'
+import { fromColumn, type Procedure } from '../procedures.js'
 import { isPermanent } from '../faults.js'
 import { newlyStored } from './insert-statement.js'
 
@@ -125,7 +125,7 @@ export const storing: Procedure = {
   columns: [...SHARED, 'rows'],
   body: ({ results }, dialect) => `
     INSERT INTO ${results} (${SHARED.join(', ')}, id, args, status, claimable)
-      SELECT ${SHARED.map((column) => `NEW.${column}`).join(', ')}, i.id, i.args, 'READY', true FROM ${given(dialect.pairs('id', 'args', 'seen'), 'rows')} AS i;`
+      SELECT ${SHARED.map((column) => `NEW.${column}`).join(', ')}, i.id, i.args, 'READY', true FROM ${fromColumn(dialect.pairs('id', 'args', 'seen'), 'rows')} AS i;`
 }
 
 /** In the order in which the source has them: it is the only one with more than one row. */
