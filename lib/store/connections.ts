@@ -37,8 +37,8 @@ export interface Connections {
   readonly closed: boolean
   /** True where statements may be prepared under a name: on connections of our own, with settings of our own. */
   readonly prepares: boolean
-  /** True where connections that write begin with the definitions given. */
-  readonly hasProcedures: boolean
+  /** What a connection that writes begins with, and what undoes it; nothing where it is not of our making, or not SQLite. */
+  readonly definitions: Definitions
   /** True where a new connection begins with settings of our own, which a pooler or a server may refuse. */
   readonly hasSettings: boolean
   /** What a call may take in all, in ms. */
@@ -47,20 +47,25 @@ export interface Connections {
   doWithoutSession (): void
   /** @throws FileMoved where the SQLite file is not the one that was opened */
   verify (): void
-  /** Run when it is this writer's turn. `beside`: a single statement, where the connection is shared. */
+  /** Run when it is this writer's turn. `beside`: a call of a procedure, where the connection is shared. */
   inTurn<T> (write: () => Promise<T>, how?: 'alone' | 'beside'): Promise<T>
-  /** The one connection that writes, for single statements; null where each has its own, or a reader needs it too. */
+  /** The one connection that writes, for calls; null where each has its own, or a reader needs it too. */
   readonly shared: SharedConnection | null
   /** Take the turn; the function gives it up. */
   enter (): Promise<() => void>
   close (): Promise<void>
 }
 
+/** Statements. */
+export interface Definitions { readonly begin: readonly string[], readonly end: readonly string[] }
+
+const NONE: Definitions = Object.freeze({ begin: [], end: [] })
+
 /**
- * @param definitions - what a connection of our own to SQLite that writes runs first
+ * @param definitions - for connections of our own to SQLite
  * @throws FST_TASKS_INVALID_CONFIG, FST_TASKS_DRIVER_MISSING
  */
-export function connect (config: StoreConfig, definitions: readonly string[]): Connections {
+export function connect (config: StoreConfig, definitions: Definitions): Connections {
   if (config.knex !== undefined) return connectTo(config.knex, config)
   const location = parseUrl(config.url ?? '')
   if (location.kind === 'postgres') {
@@ -69,8 +74,8 @@ export function connect (config: StoreConfig, definitions: readonly string[]): C
   }
   refuseSchema(config)
   const client = requireDriver('SQLite', ['sqlite3', 'better-sqlite3'])
-  const writer = openSqlite(client, location.path, timeoutOf(config), definitions)
-  return build({ dialect: sqlite, writer, owned: true, file: location.path, client }, config)
+  const writer = openSqlite(client, location.path, timeoutOf(config), definitions.begin)
+  return build({ dialect: sqlite, writer, owned: true, file: location.path, client, definitions }, config)
 }
 
 function connectTo (knex: Knex, config: StoreConfig): Connections {
@@ -88,14 +93,14 @@ function refuseSchema ({ schema }: StoreConfig): void {
   if (schema !== undefined) throw new INVALID_CONFIG('schema (TASKS_SCHEMA)', 'a SQLite file has no schemas. Leave it out, or tell tables apart by tablePrefix (TASKS_TABLE_PREFIX)')
 }
 
-interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string }
+interface Parts { dialect: Dialect, writer: Knex, owned: boolean, file?: string, client?: string, definitions?: Definitions }
 
 /** In whole milliseconds: the pool takes no others, and a share of a lease may be anything. */
 function timeoutOf ({ callTimeout = CALL_TIMEOUT_MS }: StoreConfig): number {
   return Math.ceil(callTimeout)
 }
 
-function build ({ dialect, writer, owned, file, client }: Parts, config: StoreConfig): Connections {
+function build ({ dialect, writer, owned, file, client, definitions = NONE }: Parts, config: StoreConfig): Connections {
   const callTimeoutMs = timeoutOf(config)
   const onFile = file !== undefined && file !== MEMORY
   const reader = onFile && client !== undefined ? openSqlite(client, file, callTimeoutMs) : writer
@@ -117,7 +122,7 @@ function build ({ dialect, writer, owned, file, client }: Parts, config: StoreCo
     callTimeoutMs,
     verify: onFile ? sameFile(file) : () => {},
     get prepares () { return prepares },
-    hasProcedures: dialect.singleWriter && owned,
+    definitions,
     get hasSettings () { return settings.options === POSTGRES_OPTIONS },
     doWithoutSession () {
       prepares = false
@@ -180,14 +185,14 @@ function openPostgres (url: string, callTimeoutMs: number): Knex {
   })
 }
 
-function openSqlite (client: string, filename: string, callTimeoutMs: number, definitions: readonly string[] = []): Knex {
+function openSqlite (client: string, filename: string, callTimeoutMs: number, begin: readonly string[] = []): Knex {
   const first = [
     `PRAGMA busy_timeout = ${Math.min(SQLITE_BUSY_TIMEOUT_MS, callTimeoutMs)}`,
     ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
     // FULL: a commit is on the disk when it returns. NORMAL could lose the last ones in a power cut.
     'PRAGMA synchronous = FULL',
     'PRAGMA foreign_keys = ON',
-    ...definitions
+    ...begin
   ]
   return newKnex({
     client,

@@ -11,7 +11,7 @@ import { connect, type Connections } from './connections.js'
 import { sqlite } from './dialects/sqlite.js'
 import { migrate, pendingMigrations, refusePending } from './migrations/migrate.js'
 import { ownsTransaction } from './ownership.js'
-import { defining } from './procedures.js'
+import { defining, forgetting } from './procedures.js'
 import { Session } from './session.js'
 import { tableNames, type Tables } from './tables.js'
 import { begin } from './write-transaction.js'
@@ -62,7 +62,7 @@ export class KnexStore implements Store {
   constructor (config: StoreConfig) {
     this.config = config
     this.#tables = tableNames(config.schema, config.tablePrefix)
-    this.#connections = connect(config, defining(this.#tables, sqlite, PROCEDURES))
+    this.#connections = connect(config, { begin: defining(this.#tables, sqlite, PROCEDURES), end: forgetting(this.#tables, PROCEDURES) })
     const { dialect, writer, file } = this.#connections
     this.#session = new Session(this.#connections, dialect, this.#tables)
     this.#clock = dialect.singleWriter ? new SteppedClock(this.#session) : null

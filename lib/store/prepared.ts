@@ -1,11 +1,14 @@
+type Done = (error: Error | null, rows: unknown) => void
+
 /** A statement of node-sqlite3. */
 export interface Sqlite3Statement {
-  all (bindings: readonly unknown[], done: (error: Error | null, rows: unknown) => void): void
+  all (bindings: readonly unknown[], done: Done): void
+  bind (bindings: readonly unknown[], done: () => void): void
   finalize (done: () => void): void
 }
 
 export interface Sqlite3Database {
-  all (sql: string, bindings: readonly unknown[], done: (error: Error | null, rows: unknown) => void): void
+  all (sql: string, bindings: readonly unknown[], done: Done): void
   prepare (sql: string, done: (error: Error | null) => void): Sqlite3Statement
   close (done: (error: Error | null) => void): void
 }
@@ -17,11 +20,10 @@ const KEPT_CHARS_MAX = 1_000_000 // of a connection: what was bound to a stateme
  * Send a statement that stays prepared on its connection: to compile one, and to make its object, takes about as long as
  * to run a small one, and once more until the event loop has time.
  */
-export function sendPrepared (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: (error: Error | null, rows: unknown) => void): void {
-  const kept = prepared.get(connection)
-  const one = kept === undefined ? null : kept.take(connection, sql, lengthOf(bindings), done)
+export function sendPrepared (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: Done): void {
+  const one = prepared.get(connection)?.take(connection, sql) ?? null
   if (one === null) connection.all(sql, bindings, done)
-  else one.all(bindings, done)
+  else one.send(bindings, done)
 }
 
 const prepared = new WeakMap<Sqlite3Database, Kept>()
@@ -37,45 +39,76 @@ export function keepPrepared (connection: Sqlite3Database): void {
   }
 }
 
-interface One { readonly statement: Sqlite3Statement, chars: number }
-
 /** Statements of one connection, by their text. */
 class Kept {
-  readonly #statements = new Map<string, One>()
+  readonly #ones = new Map<string, One>()
   #chars = 0
 
-  /** The statement of a text, to which so many characters will be bound; null where it is not to be kept. */
-  take (connection: Sqlite3Database, sql: string, chars: number, done: (error: Error, rows: undefined) => void): Sqlite3Statement | null {
-    let one = this.#statements.get(sql)
-    if (this.#chars - (one?.chars ?? 0) + chars > KEPT_CHARS_MAX) return null
-    if (one === undefined) {
-      if (this.#statements.size >= STATEMENTS_MAX) return null
-      one = this.#prepare(connection, sql, done)
-    }
-    this.#chars += chars - one.chars
-    one.chars = chars
-    return one.statement
-  }
-
-  #prepare (connection: Sqlite3Database, sql: string, done: (error: Error, rows: undefined) => void): One {
-    const one: One = {
-      chars: 0,
-      statement: connection.prepare(sql, (error) => {
-        if (error === null) return
-        this.#statements.delete(sql)
-        this.#chars -= one.chars
-        done(error, undefined) // that of the statement below says only that there is none
-      })
-    }
-    this.#statements.set(sql, one)
+  /** Null where there are too many. */
+  take (connection: Sqlite3Database, sql: string): One | null {
+    const known = this.#ones.get(sql)
+    if (known !== undefined) return known
+    if (this.#ones.size >= STATEMENTS_MAX) return null
+    const one = new One(connection, sql, {
+      onRefused: () => {
+        this.#ones.delete(sql)
+        this.#count(-one.chars)
+      },
+      onBound: (chars) => { this.#count(chars) }
+    })
+    this.#ones.set(sql, one)
     return one
   }
 
   finalize (done: () => void): void {
-    const last = [...this.#statements.values()]
+    const last = [...this.#ones.values()]
     let left = last.length
     if (left === 0) done()
     for (const { statement } of last) statement.finalize(() => { if (--left === 0) done() })
+  }
+
+  /** Where it is too much, what is bound to the one that holds most is let go, behind whatever it has to do. */
+  #count (chars: number): void {
+    this.#chars += chars
+    if (this.#chars <= KEPT_CHARS_MAX) return
+    const most = [...this.#ones.values()].reduce((most, one) => one.chars > most.chars ? one : most)
+    this.#chars -= most.chars
+    most.release()
+  }
+}
+
+interface Told { onRefused (): void, onBound (chars: number): void }
+
+class One {
+  readonly statement: Sqlite3Statement
+  readonly #told: Told
+  /** Who waits until it is compiled; null once it is. Where it cannot be, node-sqlite3 tells none that were to run it. */
+  #first: Done[] | null = []
+  chars = 0
+
+  constructor (connection: Sqlite3Database, sql: string, told: Told) {
+    this.#told = told
+    this.statement = connection.prepare(sql, (error) => {
+      const first = this.#first as Done[]
+      this.#first = null
+      if (error === null) return
+      told.onRefused()
+      for (const done of first) done(error, undefined)
+    })
+  }
+
+  send (bindings: readonly unknown[], done: Done): void {
+    this.#first?.push(done)
+    this.statement.all(bindings, done)
+    const chars = lengthOf(bindings)
+    const more = chars - this.chars
+    this.chars = chars
+    this.#told.onBound(more)
+  }
+
+  release (): void {
+    this.chars = 0
+    this.statement.bind([null], () => {})
   }
 }
 

@@ -106,7 +106,7 @@ export class Session {
         if (sent === text || !breaksUniqueness(error)) throw error
         return await this.#sending.records(deadline, this.#connections.writer, text, bindings, how)
       }
-    }, 'beside'))
+    }))
     return { rows: value, tries, unsure }
   }
 
@@ -120,12 +120,12 @@ export class Session {
       const done = sent && earlier !== undefined ? await this.#sending.tuples(deadline, this.#connections.writer, ...earlier, {}) : []
       sent = true
       return done.length > 0 ? done : await this.#sending.tuples(deadline, this.#connections.writer, sql, bindings, how)
-    }, 'beside'))
+    }))
     return { rows: value, tries }
   }
 
   /** True where the connections have the procedures (procedures.ts). */
-  get hasProcedures (): boolean { return this.#connections.hasProcedures }
+  get hasProcedures (): boolean { return this.#connections.definitions.begin.length > 0 }
 
   /** To stand behind `INSERT INTO` in a call. */
   procedure (procedure: Procedure): string { return calling(this.tables, procedure) }

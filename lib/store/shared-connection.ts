@@ -2,8 +2,8 @@ import type { Knex } from 'knex'
 import type { PooledConnection } from './pooled.js'
 
 /**
- * The one connection that writes to a SQLite file, for single statements that are sent beside each other. A transaction
- * takes it from the pool, in a turn in which nobody shares it.
+ * The one connection that writes to a SQLite file, for calls that are sent beside each other. Anything else takes it from
+ * the pool, in a turn in which nobody shares it.
  */
 export class SharedConnection {
   readonly #knex: Knex

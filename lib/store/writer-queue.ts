@@ -1,17 +1,20 @@
+import { isMainThread } from 'node:worker_threads'
 import { NoAnswer } from './faults.js'
 
-// The second waits for the first inside of SQLite, and begins without the event loop; it takes one more of libuv's four threads.
-const BESIDE_MAX = 2
+// One in a process has a second statement beside its first: it waits for that inside of SQLite, and begins without the
+// event loop, but it takes one more of libuv's four threads, which all files share, and worker threads as well.
+const SECONDS_MAX = isMainThread ? 1 : 0
+let seconds = 0
 
 /**
- * The writers of one SQLite file in this process, in order of arrival: one transaction at a time, or two single
- * statements of one connection. In front of the driver: a second node-sqlite3 connection that waits for the writer would
+ * The writers of one SQLite file in this process, in order of arrival: one transaction at a time, or two calls of
+ * procedures on one connection. In front of the driver: a second node-sqlite3 connection that waits for the writer would
  * block one of libuv's four threads, and four of them the very COMMIT they wait for.
  */
 export class WriterQueue {
   readonly #waiting: Waiter[] = []
   #inside = 0
-  /** Whose single statements are inside; null for a transaction. */
+  /** Whose calls are inside; null for anything else. */
   #owner: object | null = null
   #movedAt = 0
 
@@ -19,7 +22,7 @@ export class WriterQueue {
    * Resolves when it is this writer's turn; call the function to give the turn up. A long queue is waited for as long as
    * it moves.
    * @param patienceMs - how long one and the same writer may have its turn
-   * @param owner - for a single statement, beside which another one of the same owner may be sent
+   * @param owner - for a call, beside which another one of the same owner may be sent
    * @throws NoAnswer where it has had it for longer
    */
   async enter (patienceMs: number, owner: object | null = null): Promise<() => void> {
@@ -34,16 +37,18 @@ export class WriterQueue {
   }
 
   #admits (owner: object | null): boolean {
-    return this.#inside === 0 || (owner !== null && owner === this.#owner && this.#inside < BESIDE_MAX)
+    return this.#inside === 0 || (this.#inside === 1 && owner !== null && owner === this.#owner && seconds < SECONDS_MAX)
   }
 
   #admit (owner: object | null): void {
     this.#inside += 1
+    if (this.#inside === 2) seconds += 1
     this.#owner = owner
   }
 
   #leave (): void {
     this.#movedAt = performance.now()
+    if (this.#inside === 2) seconds -= 1
     this.#inside -= 1
     this.#next()
   }

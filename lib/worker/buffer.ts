@@ -1,4 +1,5 @@
-import type { ClaimedRow } from '../store/store.js'
+import type { ClaimedRow, Store } from '../store/store.js'
+import { BUFFER_ROWS_IN_TURN_MAX, BUFFER_ROWS_MAX } from '../core/limits.js'
 import type { Claim } from './ledger.js'
 import type { Session } from './session.js'
 
@@ -56,4 +57,9 @@ export class Buffer {
     }
     return taken
   }
+}
+
+/** How many rows may be claimed ahead, at most. */
+export function aheadOf ({ single }: Pick<Store, 'single'>): number {
+  return single ? BUFFER_ROWS_IN_TURN_MAX : BUFFER_ROWS_MAX
 }

@@ -32,7 +32,7 @@ export interface Child {
 }
 
 // A worker makes garbage by the gigabyte and keeps little: left alone, V8 lets its heap grow to four times what is in use
-// before it looks, where 1.6 times costs hardly more. Flags of the user's own come later, and win.
+// before it looks, where 1.5 times costs hardly more. Flags of the user's own come later, and win.
 const HEAP_FLAGS = ['--heap-growing-percent=50']
 
 /**

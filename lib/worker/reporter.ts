@@ -1,10 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ClaimedRow, Ending, FinishedRow, Store } from '../store/store.js'
 import { CLAIM_LOST, INVALID_RESULT } from '../core/errors.js'
-import { BUFFER_ROWS_MAX, FINISH_ROWS_MAX } from '../core/limits.js'
+import { FINISH_ROWS_MAX } from '../core/limits.js'
 import { describeFailure } from '../core/failure.js'
 import { withError } from '../core/retry.js'
 import { isPermanent } from '../store/faults.js'
+import { aheadOf } from './buffer.js'
 import type { Claim, Ledger } from './ledger.js'
 import type { Outage } from './outage.js'
 import { pause, settledWithin } from './pause.js'
@@ -74,7 +75,7 @@ export class Reporter {
 
   /** Nothing is to be claimed: much waits to be written, or rows come before others that are not there yet. */
   get behind (): boolean {
-    return this.#queue.length > 2 * BUFFER_ROWS_MAX || this.returning
+    return this.#queue.length > 2 * aheadOf(this.#settings.store) || this.returning
   }
 
   /** Writes that were refused because the token no longer held. */

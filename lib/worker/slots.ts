@@ -1,7 +1,7 @@
 import type { ClaimedRow, Store } from '../store/store.js'
 import type { AbortCause } from '../run/outcome.js'
-import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS, BUFFER_ROWS_IN_TURN_MAX, BUFFER_ROWS_MAX } from '../core/limits.js'
-import { Buffer, type Entry } from './buffer.js'
+import { BUFFER_AHEAD_MS, BUFFER_HOLD_MS } from '../core/limits.js'
+import { aheadOf, Buffer, type Entry } from './buffer.js'
 import type { Room } from './room.js'
 import type { Claim } from './ledger.js'
 import type { Outage } from './outage.js'
@@ -58,7 +58,7 @@ export class Slots {
     const { concurrency, maxTasks, pace, store } = this.#settings
     const free = concurrency - this.runs.size
     const buffered = this.#buffer.length
-    const ahead = Math.min(store.single ? BUFFER_ROWS_IN_TURN_MAX : BUFFER_ROWS_MAX, pace.startsWithin(BUFFER_AHEAD_MS))
+    const ahead = Math.min(aheadOf(store), pace.startsWithin(BUFFER_AHEAD_MS))
     // Refilled when it is half empty, so that a claim takes a batch and not a row.
     if (buffered >= Math.max(free, 1) && buffered * 2 > ahead) return null
     const unspent = maxTasks === null ? Infinity : maxTasks - this.#started - buffered

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createRequire } from 'node:module'
 import { keepPrepared, sendPrepared, type Sqlite3Database } from '#lib/store/prepared.js'
 
 const LARGE = 'x'.repeat(600_000)
@@ -9,22 +10,38 @@ t.test('a statement is prepared once, whatever is bound to it', async (t) => {
   t.same(prepared, ['INSERT'])
 })
 
-t.test('what stays bound to the statements of a connection is bounded: beyond that one is sent without being kept', async (t) => {
-  const { connection, prepared, sent } = setting()
+t.test('what stays bound to the statements of a connection is bounded: beyond that the largest is let go, once it has run', async (t) => {
+  const { connection, prepared, log } = setting()
+  await send(connection, 'small', 'a')
   await send(connection, 'first', LARGE)
-  await send(connection, 'second', LARGE)
-  t.same(prepared, ['first'])
-  t.same(sent, ['second'])
-  await send(connection, 'first', 'a') // what it kept is gone
-  await send(connection, 'second', LARGE)
-  t.same(prepared, ['first', 'second'])
+  t.same(log, [])
+  await send(connection, 'second', `${LARGE}x`)
+  t.same(log, ['release second'])
+  await send(connection, 'second', 'b')
+  t.same(log, ['release second'], 'what it held is gone')
+  await send(connection, 'second', `${LARGE}x`)
+  t.same(log, ['release second', 'release second'])
+  t.same(prepared, ['small', 'first', 'second'])
 })
 
-t.test('a statement that cannot be compiled fails with the reason, and keeps nothing', async (t) => {
+t.test('a statement that cannot be compiled fails with the reason, keeps nothing, and is compiled again', async (t) => {
   const { connection, prepared } = setting({ fails: true })
   await t.rejects(send(connection, 'first', LARGE), { message: 'no such table' })
-  await t.rejects(send(connection, 'second', LARGE), { message: 'no such table' })
-  t.same(prepared, ['first', 'second'])
+  await t.rejects(send(connection, 'first', LARGE), { message: 'no such table' })
+  t.same(prepared, ['first', 'first'])
+})
+
+t.test('all that wait for a statement which cannot be compiled are told', async (t) => {
+  const { Database } = createRequire(import.meta.url)('sqlite3') as { Database: new (file: string) => Sqlite3Database }
+  const connection = new Database(':memory:')
+  keepPrepared(connection)
+  const [first, second] = [send(connection, 'INSERT INTO missing VALUES (?)', 'a'), send(connection, 'INSERT INTO missing VALUES (?)', 'b')]
+  await t.rejects(first, { message: /no such table/ })
+  await t.rejects(second, { message: /no such table/ })
+  await send(connection, 'CREATE TABLE missing (word TEXT)')
+  await send(connection, 'INSERT INTO missing VALUES (?)', 'c')
+  t.same(await send(connection, 'SELECT * FROM missing'), [{ word: 'c' }])
+  await new Promise((resolve) => { connection.close(resolve) })
 })
 
 t.test('a connection is closed once its statements are finalized', async (t) => {
@@ -35,17 +52,21 @@ t.test('a connection is closed once its statements are finalized', async (t) => 
   t.same(log, ['finalize first', 'finalize second', 'close'])
 })
 
-interface Setting { readonly connection: Sqlite3Database, readonly prepared: string[], readonly sent: string[], readonly log: string[] }
+interface Setting { readonly connection: Sqlite3Database, readonly prepared: string[], readonly log: string[] }
 
 /** As node-sqlite3 answers: later. */
 function setting ({ fails = false } = {}): Setting {
-  const [prepared, sent, log]: [string[], string[], string[]] = [[], [], []]
+  const [prepared, log]: [string[], string[]] = [[], []]
   const connection: Sqlite3Database = {
     prepare (sql, done) {
       prepared.push(sql)
       setImmediate(() => { done(fails ? new Error('no such table') : null) })
       return {
         all: (_bindings, done) => { setImmediate(() => { if (!fails) done(null, []) }) },
+        bind (_bindings, done) {
+          log.push(`release ${sql}`)
+          setImmediate(done)
+        },
         finalize (done) {
           log.push(`finalize ${sql}`)
           setImmediate(done)
@@ -53,7 +74,7 @@ function setting ({ fails = false } = {}): Setting {
       }
     },
     all (sql, _bindings, done) {
-      sent.push(sql)
+      log.push(sql)
       setImmediate(() => { done(null, []) })
     },
     close (done) {
@@ -62,11 +83,11 @@ function setting ({ fails = false } = {}): Setting {
     }
   }
   keepPrepared(connection)
-  return { connection, prepared, sent, log }
+  return { connection, prepared, log }
 }
 
-async function send (connection: Sqlite3Database, sql: string, value: string): Promise<unknown> {
+async function send (connection: Sqlite3Database, sql: string, ...bindings: string[]): Promise<unknown> {
   return await new Promise((resolve, reject) => {
-    sendPrepared(connection, sql, [value], (error, rows) => { if (error === null) resolve(rows); else reject(error) })
+    sendPrepared(connection, sql, bindings, (error, rows) => { if (error === null) resolve(rows); else reject(error) })
   })
 }

@@ -1,6 +1,13 @@
 import t, { type Test } from 'tap'
 import { createRequire } from 'node:module'
+import knex from 'knex'
+import { sqlite as dialect } from '#lib/store/dialects/sqlite.js'
 import { openStore } from '#lib/store/index.js'
+import { up } from '#lib/store/migrations/0001-tables.js'
+import { calling, defining, forgetting } from '#lib/store/procedures.js'
+import { tableNames } from '#lib/store/tables.js'
+import { finishing } from '#lib/store/verbs/finish-plain.js'
+import { PROCEDURES } from '#lib/store/verbs/procedures.js'
 import { Bench, ending, ids, newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
 
@@ -49,7 +56,7 @@ t.test('rows of which some are stored already are stored once', options, async (
 
 t.test('a value comes back as it was returned, whatever is in it', options, async (t) => {
   const { bench } = await setting(t)
-  const values = ['null', '"a b  c"', '7', '" 7 "', '""', '{"a":[1,null]}', '"\u2028 \ud83d\ude00 \\u0000"', JSON.stringify('x'.repeat(100_000))]
+  const values = ['', 'null', '"a b  c"', '7', '" 7 "', '""', '{"a":[1,null]}', '"\u2028 \ud83d\ude00 \\u0000"', JSON.stringify('x'.repeat(100_000))]
   await bench.insert(...values.map(() => ({})), ...rows())
   const worker = await bench.worker()
   const claimed = await worker.claim()
@@ -69,6 +76,31 @@ t.test('a transaction waits for the single statements that are on their way, and
   const [claimed] = await Promise.all([claiming, inserting])
   t.equal(claimed.length, 10, 'what was rolled back took nothing of them along')
   t.equal((await store.list({ backend: 'default', limit: 1_000 })).rows.length, MANY + 2)
+})
+
+t.test("a table of the app's own is hidden by none of them in a transaction on the store's connection", options, async (t) => {
+  const { bench } = await setting(t)
+  const { transaction, rollback } = await bench.store.begin()
+  for (const name of ['tasks_claiming', 'tasks_finishing', 'tasks_storing']) {
+    await transaction.raw(`CREATE TABLE "${name}" (word TEXT)`)
+    await transaction.raw(`INSERT INTO "${name}" VALUES ('mine')`)
+    t.same(await transaction.raw(`SELECT * FROM "${name}"`), [{ word: 'mine' }])
+  }
+  await rollback()
+})
+
+t.test('a connection that has forgotten them can rebuild a table that they write, and then has them again', options, async (t) => {
+  const tables = tableNames(undefined)
+  const connection = knex({ client: 'sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true, pool: { min: 1, max: 1 } })
+  t.teardown(async () => { await connection.destroy() })
+  await up(connection, tables, dialect)
+  const all = async (statements: readonly string[]): Promise<void> => { for (const statement of statements) await connection.raw(statement) }
+  const rebuild = [`CREATE TABLE rebuilt AS SELECT * FROM ${tables.claims}`, `DROP TABLE ${tables.claims}`, `ALTER TABLE rebuilt RENAME TO ${tables.claims}`]
+  await all(defining(tables, dialect, PROCEDURES))
+  await t.rejects(all(rebuild), /error in trigger/)
+  await all(forgetting(tables, PROCEDURES))
+  await all([rebuild[2] as string, ...defining(tables, dialect, PROCEDURES)])
+  t.equal((await connection.raw(`INSERT INTO ${calling(tables, finishing)} VALUES ('w', '{}', '[]', 0, 1) RETURNING at`)).length, 1)
 })
 
 function rows (): Array<Record<string, never>> {

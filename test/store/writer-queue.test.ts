@@ -44,6 +44,21 @@ t.test('a single statement of another owner waits: it has another connection', a
   t.same(order, ['ours', 'theirs'])
 })
 
+t.test("of all queues of a process one has a second statement inside: the others keep to one of libuv's threads each", async (t) => {
+  const [first, second] = [setting(t), setting(t)]
+  for (const name of ['one', 'two']) first.ask(name, ours)
+  for (const name of ['one', 'two']) second.ask(name, others)
+  await settled()
+  t.same([first.order, second.order], [['one', 'two'], ['one']])
+  first.ask.leave('two')
+  second.ask.leave('one')
+  await settled()
+  t.same(second.order, ['one', 'two'])
+  second.ask('three', others)
+  await settled()
+  t.same(second.order, ['one', 'two', 'three'])
+})
+
 t.test('a transaction waits for both of two statements, and none that came later passes it', async (t) => {
   const { order, ask } = setting(t)
   ask('first', ours)

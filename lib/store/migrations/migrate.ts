@@ -31,6 +31,7 @@ export async function migrate (session: Session, connections: Connections, table
   const { dialect } = connections
   const { value } = await session.transaction('be migrated', async (trx) => {
     await takeLock(trx, connections, tables)
+    for (const statement of connections.definitions.end) await trx.raw(statement)
     refuseNewer(await applied(async (sql, bindings = []) => connections.dialect.rowsOf(await trx.raw(sql, bindings as Knex.RawBinding[])), connections, tables))
     const [, names] = await trx.migrate.latest({
       tableName: tables.migrations,
@@ -39,6 +40,7 @@ export async function migrate (session: Session, connections: Connections, table
       // The transaction around it is the one.
       disableTransactions: true
     }) as [number, string[]]
+    for (const statement of connections.definitions.begin) await trx.raw(statement)
     return names
   }, MIGRATE_TIMEOUT_MS)
   return value

@@ -7,6 +7,9 @@ import { START } from './lanes.js'
 
 const BATCH = ['worker', 'claim', 'backend', 'started', 'ids'] as const
 
+// So many rows come out of the driver faster as one text than one by one.
+const AT_ONCE_MIN = 20
+
 // What of a row a claim returns and does not change, beside its id and its place.
 const KEPT = ['task', 'args', 'due', 'enqueued_at', 'prior_attempts', 'deaths', 'run_after', 'options', 'errors', 'progress', 'limit_group'] as const
 
@@ -67,13 +70,20 @@ export async function claimInTurn (session: Session, run: Run, request: ClaimReq
     RETURNING ids`, [...picked.before, ...batchOf(request), ...picked.bindings])
   if (batch === undefined) return []
   const ids = dialect.list(dialect.idsOf(batch['ids']))
-  await run(`UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)} FROM (SELECT ${dialect.now} AS at) AS n WHERE ${dialect.isIn('r.id', 'uuid')}`, [request.worker, request.claim, ids])
-  return await run.tuples(`SELECT ${dialect.tuples(claimedColumns(dialect))} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')}`, [ids])
+  const columns = claimedColumns(dialect)
+  const update = `UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)} FROM (SELECT ${dialect.now} AS at) AS n WHERE ${dialect.isIn('r.id', 'uuid')}`
+  const bindings = [request.worker, request.claim, ids]
+  if (dialect.idsOf(batch['ids']).length < AT_ONCE_MIN) return await run.tuples(`${update} RETURNING ${dialect.tuple(columns)}`, bindings)
+  await run(update, bindings)
+  return await run.tuples(`SELECT ${dialect.tuples(columns)} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')}`, [ids])
 }
 
 interface Picked { readonly ctes: string, readonly before: unknown[], readonly sql: string, readonly bindings: unknown[] }
 
-/** The rows to claim, where the worker's lease stands. Each lane is a sub-query of its own, so that each stops at the limit. */
+/**
+ * The rows to claim, where the worker's lease stands. Each lane is a sub-query of its own, so that each stops at the limit.
+ * A bare `LIMIT ?` would be looked at when the statement is compiled, and have it compiled anew each time it is bound.
+ */
 function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Picked {
   const { dialect, tables } = session
   const { worker, backend, limit, most, tasks } = request
@@ -86,7 +96,7 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
         AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
         AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)
-      ORDER BY r.due, r.seq LIMIT ?)`
+      ORDER BY r.due, r.seq LIMIT +?)`
   })
   if (most !== undefined) before.push(most)
   return {
@@ -95,7 +105,7 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
     sql: `(
       SELECT f.* FROM found f ${most === undefined ? 'WHERE true' : BEFORE_CUT}
         AND EXISTS (SELECT 1 FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now}) ${noneLimited(session, request)}
-      ORDER BY ${orderOf('f')} LIMIT ?)`,
+      ORDER BY ${orderOf('f')} LIMIT +?)`,
     bindings: [worker, ...clock.bound, ...limitedBindings(request), limit]
   }
 }

@@ -4,6 +4,7 @@ import type { Tables } from '../tables.js'
 import { claimByCall, claimInTurn } from './claim-in-turn.js'
 import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
+import { CALL_CHARS_MAX } from '../procedures.js'
 import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
 
 const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
@@ -26,10 +27,19 @@ function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {
 
 async function onOneWriter (session: Session, request: ClaimRequest, lanes: readonly Lane[]): Promise<unknown[][]> {
   if (lanes.length === 0) return []
-  const called = session.hasProcedures ? await claimByCall(session, request, lanes) : null
-  if (called !== null) return called
-  const { value } = await session.transact('claim tasks', async (run) => await claimInTurn(session, run, request, lanes))
-  return value
+  const called = session.hasProcedures && !heavy.has(session) ? await claimByCall(session, request, lanes) : null
+  const tuples = called ?? (await session.transact('claim tasks', async (run) => await claimInTurn(session, run, request, lanes))).value
+  if (tuples.length > 0) weigh(session, tuples)
+  return tuples
+}
+
+/** Stores of which the last claim brought more than a call is worth: see `isCallable`. */
+const heavy = new WeakSet<Session>()
+
+function weigh (session: Session, tuples: readonly unknown[][]): void {
+  const chars = tuples.reduce((sum, [, , , , args]) => sum + (args as string).length, 0)
+  if (chars > CALL_CHARS_MAX) heavy.add(session)
+  else heavy.delete(session)
 }
 
 /** Where a look costs no round trip, it is taken first: an empty queue is then seen without the write lock. */

@@ -1,6 +1,6 @@
 import type { Ending, FinishedRow } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
-import { fromColumn, refuseUnless, type Procedure } from '../procedures.js'
+import { fromColumn, isCallable, refuseUnless, type Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
 import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
@@ -27,14 +27,14 @@ export interface Written { readonly rows: FinishedRow[], readonly tries: number 
  */
 export async function finishPlain (session: Session, worker: string, endings: readonly PlainEnding[], ended: readonly number[]): Promise<Written> {
   const source = session.dialect.rows(INPUT, session.sight)
-  const bindings = [...source.bind(endings.map(({ id, claim, returnValue }) => [id, claim, returnValue])), worker]
+  const bindings = (): unknown[] => [...source.bind(endings.map(({ id, claim, returnValue }) => [id, claim, returnValue])), worker]
   const { at, ids, tries } = session.dialect.writesInCtes
     ? await writeAtOnce(session, { worker, endings, source, bindings, asked: endings.length, ended })
     : await writeInTurn(session, { worker, endings, source, bindings, asked: endings.length, ended })
   return { rows: (ids ?? endings.map(({ id }) => id)).map((id) => ({ id, status: 'SUCCESSFUL', at, runAfter: null })), tries }
 }
 
-interface Write { readonly worker: string, readonly endings: readonly PlainEnding[], readonly source: RowSource, readonly bindings: readonly unknown[], readonly asked: number, readonly ended: readonly number[] }
+interface Write { readonly worker: string, readonly endings: readonly PlainEnding[], readonly source: RowSource, readonly bindings: () => unknown[], readonly asked: number, readonly ended: readonly number[] }
 
 /** `ids` is null for all. */
 interface Answer { readonly at: number, readonly ids: readonly string[] | null, readonly tries: number }
@@ -55,7 +55,7 @@ async function writeAtOnce (session: Session, { worker, source, bindings, asked,
     gone AS (DELETE FROM ${tables.claims} WHERE worker = ? AND ${dialect.isIn('claim', 'bigint')} AND (SELECT count(*) FROM done) = ?)
     SELECT (SELECT at FROM n), CASE WHEN count(*) < ? THEN ARRAY(SELECT id FROM done) END,
       CASE WHEN (SELECT EXISTS (SELECT 1 FROM ${tables.waits})) THEN (SELECT count(pg_notify(?, 'ended:' || w.id::text)) FROM ${tables.waits} w WHERE w.id IN (SELECT id FROM done)) END
-    FROM done`, [...bindings, worker, dialect.list(ended), asked, asked, session.channel], session.prepares ? { plan: 'once' } : {})
+    FROM done`, [...bindings(), worker, dialect.list(ended), asked, asked, session.channel], session.prepares ? { plan: 'once' } : {})
   const [at, ids] = rows[0] as [unknown, unknown]
   return { at: Number(at), ids: ids === null ? null : dialect.idsOf(ids), tries }
 }
@@ -65,30 +65,29 @@ export const finishing: Procedure = {
   name: 'finishing',
   columns: ['worker', 'endings', 'ended', 'asked', 'at'],
   body: ({ results, claims }, dialect) => `
-    UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = nullif(substr(i.ending, instr(i.ending, ' ') + 1), '')
+    UPDATE ${results} SET status = 'SUCCESSFUL', finished_at = NEW.at, return_value = substr(i.ending, instr(i.ending, ' ') + 1)
       FROM ${fromColumn(dialect.pairs('id', 'ending', 'seen'), 'endings')} AS i
       WHERE ${results}.id = i.id AND ${results}.status = 'RUNNING' AND ${results}.worker = NEW.worker AND ${results}.claim = CAST(i.ending AS INTEGER) ${plain(results)};
     ${refuseUnless('NEW.asked')};
     DELETE FROM ${claims} WHERE worker = NEW.worker AND claim IN (SELECT value FROM json_each(NEW.ended));`
 }
 
-// Claim and value in one text, which is read in half the time of a JSON array; a cast takes the number it begins with. No
-// value is an empty text: they are JSON.
+// Claim and value in one text, which is read in half the time of a JSON array; a cast takes the number it begins with.
 function pairOf ({ id, claim, returnValue }: PlainEnding): [id: string, ending: string] {
-  return [id, `${claim} ${returnValue ?? ''}`]
+  return [id, `${claim} ${returnValue}`]
 }
 
 async function writeInTurn (session: Session, write: Write): Promise<Answer> {
   const { dialect, tables } = session
-  const { worker, endings, source, bindings, asked, ended } = write
-  const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
+  const { worker, endings, bindings, asked, ended } = write
+  const sql = `UPDATE ${tables.results} AS r SET ${SET} FROM ${write.source.sql} AS i CROSS JOIN (SELECT ${dialect.now} AS at) AS n
     WHERE r.id = i.id AND r.status = 'RUNNING' AND r.worker = ? AND r.claim = i.claim ${plain()}`
   if (asked < COUNTED_MIN && ended.length === 0) {
-    const { rows, tries } = await session.write('finish tasks', `${sql} RETURNING id, finished_at`, bindings)
+    const { rows, tries } = await session.write('finish tasks', `${sql} RETURNING id, finished_at`, bindings())
     return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
   }
-  if (session.hasProcedures) {
-    const source = dialect.pairs('id', 'ending', 'seen').bind(endings.map(pairOf))
+  const source = session.hasProcedures ? dialect.pairs('id', 'ending', 'seen').bind(endings.map(pairOf)) : []
+  if (isCallable(session, source)) {
     const { rows, tries } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES (?, ?, ?, ?, ${dialect.now}) RETURNING at`, [worker, ...source, dialect.list(ended), asked])
     if (rows !== null) return { at: Number(rows[0]?.['at']), ids: null, tries }
   }
@@ -104,7 +103,7 @@ async function writeInTurn (session: Session, write: Write): Promise<Answer> {
 const COUNTED_MIN = 20
 
 async function changedBy ({ tables, dialect }: Session, run: Run, sql: string, { worker, endings, bindings, asked }: Write): Promise<Omit<Answer, 'tries'>> {
-  await run(sql, bindings)
+  await run(sql, bindings())
   const [counted] = await run(`SELECT changes() AS changed, (SELECT r.finished_at FROM ${tables.results} r WHERE r.id = ?) AS at`, [endings[0]?.id])
   if (Number(counted?.['changed']) === asked) return { at: Number(counted?.['at']), ids: null }
   const rows = await run(`SELECT r.id, r.finished_at FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'SUCCESSFUL' AND r.worker = ?`, [dialect.list(endings.map(({ id }) => id)), worker])

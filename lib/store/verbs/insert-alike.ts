@@ -1,7 +1,7 @@
 import type { InsertedRow, NewRow, Row } from '../store.js'
 import type { Run, Session } from '../session.js'
 import type { Hint } from '../wake/wake.js'
-import { fromColumn, type Procedure } from '../procedures.js'
+import { fromColumn, isCallable, type Procedure } from '../procedures.js'
 import { isPermanent } from '../faults.js'
 import { newlyStored } from './insert-statement.js'
 
@@ -98,7 +98,7 @@ async function insertInTurn (session: Session, rows: readonly NewRow[], bindings
     const { rows: records } = await session.write('store tasks', `${sql} RETURNING enqueued_at`, bindings)
     return { count: records.length, at: Number(records[0]?.['enqueued_at']) }
   }
-  if (run === null && session.hasProcedures) {
+  if (run === null && isCallable(session, bindings)) {
     const { rows: records } = await session.call('store tasks', `
       WITH n AS MATERIALIZED (SELECT ${dialect.now} AS at)
       INSERT INTO ${session.procedure(storing)} SELECT ${SHARED_VALUES}, i.rows FROM ${MOMENTS} CROSS JOIN (SELECT ? AS rows) AS i RETURNING enqueued_at`, bindings)
