@@ -86,8 +86,8 @@ async function writeInTurn (session: Session, write: Write): Promise<Answer> {
     const { rows, tries } = await session.write('finish tasks', `${sql} RETURNING id, finished_at`, bindings())
     return { at: Number(rows[0]?.['finished_at']), ids: rows.map(({ id }) => id as string), tries }
   }
-  const source = session.hasProcedures ? dialect.pairs('id', 'ending', 'seen').bind(endings.map(pairOf)) : []
-  if (isCallable(session, source)) {
+  if (isCallable(session, endings.map(({ returnValue }) => returnValue))) {
+    const source = dialect.pairs('id', 'ending', 'seen').bind(endings.map(pairOf))
     const { rows, tries } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES (?, ?, ?, ?, ${dialect.now}) RETURNING at`, [worker, ...source, dialect.list(ended), asked])
     if (rows !== null) return { at: Number(rows[0]?.['at']), ids: null, tries }
   }
