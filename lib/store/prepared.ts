@@ -1,9 +1,12 @@
-type Done = (error: Error | null, rows: unknown) => void
+import { Running, type Flight } from './running.js'
+
+export type Done = (error: Error | null, rows: unknown) => void
 
 /** A statement of node-sqlite3. */
 export interface Sqlite3Statement {
   all (bindings: readonly unknown[], done: Done): void
   bind (bindings: readonly unknown[], done: () => void): void
+  reset (done: () => void): void
   finalize (done: () => void): void
 }
 
@@ -13,7 +16,7 @@ export interface Sqlite3Database {
   close (done: (error: Error | null) => void): void
 }
 
-const STATEMENTS_MAX = 200 // of a connection; we have fewer texts
+const STATEMENTS_MAX = 200 // of a connection; we have fewer texts (what has a sub-query a lane has one for each power of two)
 const KEPT_CHARS_MAX = 1_000_000 // of a connection: what was bound to a statement stays in memory until its next time
 
 /**
@@ -21,9 +24,9 @@ const KEPT_CHARS_MAX = 1_000_000 // of a connection: what was bound to a stateme
  * to run a small one, and once more until the event loop has time.
  */
 export function sendPrepared (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: Done): void {
-  const one = prepared.get(connection)?.take(connection, sql) ?? null
-  if (one === null) connection.all(sql, bindings, done)
-  else one.send(bindings, done)
+  const kept = prepared.get(connection)
+  if (kept === undefined) connection.all(sql, bindings, done)
+  else kept.send(connection, sql, bindings, done)
 }
 
 const prepared = new WeakMap<Sqlite3Database, Kept>()
@@ -44,12 +47,23 @@ class Kept {
   readonly #ones = new Map<string, One>()
   #chars = 0
 
-  /** Null where there are too many. */
-  take (connection: Sqlite3Database, sql: string): One | null {
+  readonly #running = new Running()
+
+  send (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: Done): void {
     const known = this.#ones.get(sql)
-    if (known !== undefined) return known
-    if (this.#ones.size >= STATEMENTS_MAX) return null
-    const one = new One(connection, sql, {
+    if (known !== undefined) known.send(bindings, done)
+    else if (this.#ones.size < STATEMENTS_MAX) this.#keep(connection, sql).send(bindings, done)
+    else {
+      const once = new One(connection, sql, this.#running, { onRefused () {}, onBound () {} })
+      once.send(bindings, (error, rows) => {
+        done(error, rows)
+        once.statement.finalize(() => {})
+      })
+    }
+  }
+
+  #keep (connection: Sqlite3Database, sql: string): One {
+    const one = new One(connection, sql, this.#running, {
       onRefused: () => {
         this.#ones.delete(sql)
         this.#count(-one.chars)
@@ -81,25 +95,26 @@ interface Told { onRefused (): void, onBound (chars: number): void }
 
 class One {
   readonly statement: Sqlite3Statement
+  readonly #running: Running
   readonly #told: Told
-  /** Who waits until it is compiled; null once it is. Where it cannot be, node-sqlite3 tells none that were to run it. */
-  #first: Done[] | null = []
+  /** What waits until it is compiled; null once it is. Where it cannot be, node-sqlite3 tells none that were to run it. */
+  #first: Flight[] | null = []
   chars = 0
 
-  constructor (connection: Sqlite3Database, sql: string, told: Told) {
+  constructor (connection: Sqlite3Database, sql: string, running: Running, told: Told) {
+    this.#running = running
     this.#told = told
     this.statement = connection.prepare(sql, (error) => {
-      const first = this.#first as Done[]
+      const first = this.#first as Flight[]
       this.#first = null
       if (error === null) return
       told.onRefused()
-      for (const done of first) done(error, undefined)
+      for (const flight of first) running.end(flight, error, undefined)
     })
   }
 
   send (bindings: readonly unknown[], done: Done): void {
-    this.#first?.push(done)
-    this.statement.all(bindings, done)
+    this.#running.send(this.statement, bindings, done, (flight) => { this.#first?.push(flight) })
     const chars = lengthOf(bindings)
     const more = chars - this.chars
     this.chars = chars

@@ -25,10 +25,11 @@ t.test('what stays bound to the statements of a connection is bounded: beyond th
 })
 
 t.test('a statement that cannot be compiled fails with the reason, keeps nothing, and is compiled again', async (t) => {
-  const { connection, prepared } = setting({ fails: true })
+  const { connection, prepared, log } = setting({ fails: true })
   await t.rejects(send(connection, 'first', LARGE), { message: 'no such table' })
   await t.rejects(send(connection, 'first', LARGE), { message: 'no such table' })
   t.same(prepared, ['first', 'first'])
+  t.same(log, [])
 })
 
 t.test('all that wait for a statement which cannot be compiled are told', async (t) => {
@@ -67,6 +68,7 @@ function setting ({ fails = false } = {}): Setting {
           log.push(`release ${sql}`)
           setImmediate(done)
         },
+        reset (done) { setImmediate(done) },
         finalize (done) {
           log.push(`finalize ${sql}`)
           setImmediate(done)

@@ -1,10 +1,12 @@
 import t, { type Test } from 'tap'
 import { createRequire } from 'node:module'
 import knex from 'knex'
+import { connect } from '#lib/store/connections.js'
 import { sqlite as dialect } from '#lib/store/dialects/sqlite.js'
 import { openStore } from '#lib/store/index.js'
-import { up } from '#lib/store/migrations/0001-tables.js'
-import { calling, defining, forgetting } from '#lib/store/procedures.js'
+import { migrate, MIGRATIONS, type Migration } from '#lib/store/migrations/migrate.js'
+import { defining, forgetting } from '#lib/store/procedures.js'
+import { Session } from '#lib/store/session.js'
 import { tableNames } from '#lib/store/tables.js'
 import { finishing } from '#lib/store/verbs/finish-plain.js'
 import { PROCEDURES } from '#lib/store/verbs/procedures.js'
@@ -64,7 +66,7 @@ t.test('a value comes back as it was returned, whatever is in it', options, asyn
   for (const [nth, value] of values.entries()) t.equal((await bench.get(claimed[nth]?.id as string)).returnValue, value)
 })
 
-t.test('a transaction waits for the single statements that are on their way, and they for it', options, async (t) => {
+t.test('a transaction waits for the calls that are on their way, and they for it', options, async (t) => {
   const { bench } = await setting(t)
   const worker = await bench.worker()
   await bench.insert(...rows())
@@ -89,18 +91,59 @@ t.test("a table of the app's own is hidden by none of them in a transaction on t
   await rollback()
 })
 
-t.test('a connection that has forgotten them can rebuild a table that they write, and then has them again', options, async (t) => {
+t.test('a migration that rebuilds a table which they write finds none of them in its way, and they are there again', options, async (t) => {
+  const { url, close } = await (sqlite as NonNullable<typeof sqlite>).open()
   const tables = tableNames(undefined)
-  const connection = knex({ client: 'sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true, pool: { min: 1, max: 1 } })
-  t.teardown(async () => { await connection.destroy() })
-  await up(connection, tables, dialect)
-  const all = async (statements: readonly string[]): Promise<void> => { for (const statement of statements) await connection.raw(statement) }
-  const rebuild = [`CREATE TABLE rebuilt AS SELECT * FROM ${tables.claims}`, `DROP TABLE ${tables.claims}`, `ALTER TABLE rebuilt RENAME TO ${tables.claims}`]
-  await all(defining(tables, dialect, PROCEDURES))
-  await t.rejects(all(rebuild), /error in trigger/)
-  await all(forgetting(tables, PROCEDURES))
-  await all([rebuild[2] as string, ...defining(tables, dialect, PROCEDURES)])
-  t.equal((await connection.raw(`INSERT INTO ${calling(tables, finishing)} VALUES ('w', '{}', '[]', 0, 1) RETURNING at`)).length, 1)
+  const connections = connect({ url }, { begin: defining(tables, dialect, PROCEDURES), end: forgetting(tables, PROCEDURES) })
+  t.teardown(async () => {
+    await connections.close()
+    await close()
+  })
+  const session = new Session(connections, dialect, tables)
+  await migrate(session, connections, tables)
+  const rebuilding: Migration = {
+    name: '9999-rebuild',
+    async up (knex, { claims }) {
+      for (const sql of [`CREATE TABLE rebuilt AS SELECT * FROM ${claims}`, `DROP TABLE ${claims}`, `ALTER TABLE rebuilt RENAME TO ${claims}`]) await knex.raw(sql)
+    },
+    async down () {}
+  }
+  t.same(await migrate(session, connections, tables, [...MIGRATIONS, rebuilding]), ['9999-rebuild'])
+  const { rows } = await session.call('finish tasks', `INSERT INTO ${session.procedure(finishing)} VALUES ('w', '{}', '[]', 0, 1) RETURNING at`, [])
+  t.same(rows, [{ at: 1 }])
+})
+
+t.test('claims from any number of lanes are a few statements', options, async (t) => {
+  const { bench, calls } = await setting(t)
+  const names = Array.from({ length: 40 }, (_, nth) => `queue-${nth}`)
+  await bench.insert(...names.map((queue) => ({ queue })))
+  const worker = await bench.worker()
+  calls.length = 0
+  const claimed: string[] = []
+  for (let size = 1; names.length > 0; size++) claimed.push(...(await worker.claim({ queues: names.splice(0, size) })).map(({ queue }) => queue))
+  t.equal(new Set(claimed).size, 40)
+  const texts = new Set(calls.filter((sql) => sql.includes('tasks_ call of claiming')))
+  t.equal(texts.size, 4, 'of 1, 2, 4, and 8 lanes')
+})
+
+t.test('what is acknowledged after somebody met SQLITE_BUSY is there', options, async (t) => {
+  const { url, close } = await (sqlite as NonNullable<typeof sqlite>).open({ keepTables: true })
+  const store = openStore({ url, callTimeout: 200 })
+  await store.open()
+  const other = knex({ client: 'sqlite3', connection: { filename: url.replace('sqlite:', '') }, useNullAsDefault: true })
+  t.teardown(async () => {
+    await store.close()
+    await other.destroy()
+    await close()
+  })
+  const holding = await other.transaction()
+  await holding.raw('UPDATE tasks_meta SET name = name WHERE 0')
+  await t.rejects(store.insert([newRow()]), { code: 'FST_TASKS_STORE_UNAVAILABLE' })
+  await holding.rollback()
+  const all = rows().map(newRow)
+  await store.insert(all)
+  const [{ count }] = await other.raw('SELECT count(*) AS count FROM tasks_results') as [{ count: number }]
+  t.equal(count, MANY)
 })
 
 function rows (): Array<Record<string, never>> {

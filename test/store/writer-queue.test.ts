@@ -23,7 +23,7 @@ t.test('a transaction has its turn alone, and those behind it come in the order 
   t.same(order, ['statement', 'transaction', 'last'])
 })
 
-t.test('two single statements of one owner have their turn beside each other, and a third waits for one of them', async (t) => {
+t.test('two calls of one owner have their turn beside each other, and a third waits for one of them', async (t) => {
   const { order, ask } = setting(t)
   for (const name of ['first', 'second', 'third']) ask(name, ours)
   await settled()
@@ -33,7 +33,7 @@ t.test('two single statements of one owner have their turn beside each other, an
   t.same(order, ['first', 'second', 'third'])
 })
 
-t.test('a single statement of another owner waits: it has another connection', async (t) => {
+t.test('a call of another owner waits: it has another connection', async (t) => {
   const { order, ask } = setting(t)
   ask('ours', ours)
   ask('theirs', others)
@@ -44,7 +44,7 @@ t.test('a single statement of another owner waits: it has another connection', a
   t.same(order, ['ours', 'theirs'])
 })
 
-t.test("of all queues of a process one has a second statement inside: the others keep to one of libuv's threads each", async (t) => {
+t.test("of all queues of a process one has a second call inside: the others keep to one of libuv's threads each", async (t) => {
   const [first, second] = [setting(t), setting(t)]
   for (const name of ['one', 'two']) first.ask(name, ours)
   for (const name of ['one', 'two']) second.ask(name, others)
@@ -59,7 +59,7 @@ t.test("of all queues of a process one has a second statement inside: the others
   t.same(second.order, ['one', 'two', 'three'])
 })
 
-t.test('a transaction waits for both of two statements, and none that came later passes it', async (t) => {
+t.test('a transaction waits for both of two calls, and none that came later passes it', async (t) => {
   const { order, ask } = setting(t)
   ask('first', ours)
   ask('second', ours)

@@ -6,14 +6,14 @@ import { MIGRATION_REQUIRED, SCHEMA_TOO_NEW } from '../../core/errors.js'
 import { MIGRATE_TIMEOUT_MS } from '../../core/limits.js'
 import type { Send, Session } from '../session.js'
 
-interface Migration {
+export interface Migration {
   readonly name: string
   readonly up: typeof tables0001.up
   readonly down: typeof tables0001.down
 }
 
 /** In order; never changed once released. */
-const MIGRATIONS: readonly Migration[] = [
+export const MIGRATIONS: readonly Migration[] = [
   { name: '0001-tables', ...tables0001 }
 ]
 
@@ -24,10 +24,11 @@ const NEWEST = MIGRATIONS.at(-1)?.name ?? ''
  * holds the database's own lock: it dies with its holder, and so does a half-done migration. (Knex's lock row alone
  * would outlive a killed process.)
  *
+ * @param migrations - those of this version; a test may have more
  * @returns the names of the migrations that were run
  * @throws FST_TASKS_SCHEMA_TOO_NEW
  */
-export async function migrate (session: Session, connections: Connections, tables: Tables): Promise<string[]> {
+export async function migrate (session: Session, connections: Connections, tables: Tables, migrations = MIGRATIONS): Promise<string[]> {
   const { dialect } = connections
   const { value } = await session.transaction('be migrated', async (trx) => {
     await takeLock(trx, connections, tables)
@@ -36,7 +37,7 @@ export async function migrate (session: Session, connections: Connections, table
     const [, names] = await trx.migrate.latest({
       tableName: tables.migrations,
       ...(tables.schema !== undefined && { schemaName: tables.schema }),
-      migrationSource: source(dialect, tables),
+      migrationSource: source(dialect, tables, migrations),
       // The transaction around it is the one.
       disableTransactions: true
     }) as [number, string[]]
@@ -81,9 +82,9 @@ function refuseNewer (known: readonly string[]): void {
   if (unknown.length > 0) throw new SCHEMA_TOO_NEW(unknown.at(-1) as string, NEWEST)
 }
 
-function source (dialect: Connections['dialect'], tables: Tables): Knex.MigrationSource<Migration> {
+function source (dialect: Connections['dialect'], tables: Tables, migrations: readonly Migration[]): Knex.MigrationSource<Migration> {
   return {
-    getMigrations: async () => [...MIGRATIONS],
+    getMigrations: async () => [...migrations],
     getMigrationName: ({ name }) => name,
     getMigration: async (migration) => ({
       up: async (knex: Knex) => { await migration.up(knex, tables, dialect) },

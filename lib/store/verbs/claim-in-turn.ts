@@ -7,6 +7,8 @@ import { START } from './lanes.js'
 
 const BATCH = ['worker', 'claim', 'backend', 'started', 'ids'] as const
 
+export const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
+
 // So many rows come out of the driver faster as one text than one by one.
 const AT_ONCE_MIN = 20
 
@@ -89,8 +91,8 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
   const { worker, backend, limit, most, tasks } = request
   const clock = dialect.leaseClock()
   const before: unknown[] = []
-  const rows = lanes.map((lane, index) => {
-    before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, most ?? limit)
+  const rows = filled(lanes).map((lane, index) => {
+    before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, index < lanes.length ? most ?? limit : 0)
     return `SELECT * FROM (
       SELECT r.id, r.seq, r.queue, r.priority, r.due, ${index} AS lane FROM ${tables.results} r
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
@@ -108,6 +110,12 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
       ORDER BY ${orderOf('f')} LIMIT +?)`,
     bindings: [worker, ...clock.bound, ...limitedBindings(request), limit]
   }
+}
+
+/** Repeats the last lane, up to a power of two: a text for each number of lanes would be as many statements to keep, and they are large. */
+function filled (lanes: readonly Lane[]): Lane[] {
+  const size = Math.min(LANES_MAX, 2 ** Math.ceil(Math.log2(lanes.length)))
+  return Array.from({ length: Math.max(size, lanes.length) }, (_, index) => lanes[index] ?? lanes.at(-1) as Lane)
 }
 
 /** That of the contract. */

@@ -1,13 +1,11 @@
 import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
-import { claimByCall, claimInTurn } from './claim-in-turn.js'
+import { claimByCall, claimInTurn, LANES_MAX } from './claim-in-turn.js'
 import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { CALL_CHARS_MAX } from '../procedures.js'
 import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
-
-const LANES_MAX = 400 // the first ones, in the order of the contract: SQLite takes 500 terms in a compound SELECT
 
 /**
  * Take due rows in order and write down the batch. On PostgreSQL one statement; elsewhere a call, or a short transaction.
