@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import pg from 'pg'
 import { openStore } from '#lib/store/index.js'
-import type { Store } from '#lib/store/store.js'
+import type { ClaimRequest, Store } from '#lib/store/store.js'
 import { newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
 import { ROW_BY_ROW } from '../support/heard-stores.ts'
@@ -21,39 +21,12 @@ t.test('a look for lanes is planned a few times a connection, and not each time 
 })
 
 t.test('a claim of whatever lanes there are is planned a few times a connection, also where a worker has queues of its own', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-  const { store, plansOf, connections, analyze } = await openHeard(t)
-  await fill(store)
-  await analyze()
-  await store.register({ id: 'w', backend, leaseMs: 600_000, tasks: [newRow({ backend }).task], quarantine: false })
-  let claim = 0
-  let claimed = 0
-  await plannedRarely(t, {
-    times: LOOKS,
-    work: async () => {
-      const lanes = { only: ['default'], except: ['other'] }
-      claimed += (await store.claim({ worker: 'w', claim: ++claim, backend, lanes, limit: 10, start: 0, tasks: [newRow({ backend }).task] })).length
-    },
-    plans: async () => await plansOf('taken AS'),
-    connections
-  })
-  t.equal(claimed, LOOKS * 10, 'and each took what it was to take')
+  await claimedRarely(t, () => ({ lanes: { only: ['default'], except: ['other'] }, limit: 10 }))
 })
 
 t.test('a claim is planned a few times a connection, however small a part of what waits it takes', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-  const { store, plansOf, connections, analyze } = await openHeard(t)
-  await fill(store)
-  await analyze()
-  await store.register({ id: 'w', backend, leaseMs: 600_000, tasks: [newRow({ backend }).task], quarantine: false })
-  let claim = 0
-  let claimed = 0
-  await plannedRarely(t, {
-    times: LOOKS,
-    // Of every size up to a bound: each is the same statement.
-    work: async () => { claimed += (await store.claim({ worker: 'w', claim: ++claim, backend, lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1 + claim % 30, start: 0, tasks: [newRow({ backend }).task] })).length },
-    plans: async () => await plansOf('taken AS'),
-    connections
-  })
-  t.equal(claimed, Array.from({ length: LOOKS }, (_, index) => 1 + (index + 1) % 30).reduce((sum, rows) => sum + rows, 0), 'and each took what it was to take')
+  // Of every size up to a bound: each is the same statement.
+  await claimedRarely(t, (claim) => ({ lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1 + claim % 30 }))
 })
 
 const backend = 'default'
@@ -83,6 +56,26 @@ async function openHeard (t: Test): Promise<{ store: Store, plansOf: (words: str
 
 async function fill (store: Store): Promise<void> {
   for (let rows = 0; rows < 5_000; rows += 1_000) await store.insert(Array.from({ length: 1_000 }, () => newRow({ backend })))
+}
+
+async function claimedRarely (t: Test, requestOf: (claim: number) => Pick<ClaimRequest, 'lanes' | 'limit'>): Promise<void> {
+  const { store, plansOf, connections, analyze } = await openHeard(t)
+  await fill(store)
+  await analyze()
+  const tasks = [newRow({ backend }).task]
+  await store.register({ id: 'w', backend, leaseMs: 600_000, tasks, quarantine: false })
+  let [claim, asked, claimed] = [0, 0, 0]
+  await plannedRarely(t, {
+    times: LOOKS,
+    work: async () => {
+      const request = requestOf(++claim)
+      asked += request.limit
+      claimed += (await store.claim({ worker: 'w', claim, backend, ...request, start: 0, tasks })).length
+    },
+    plans: async () => await plansOf('taken AS'),
+    connections
+  })
+  t.equal(claimed, asked, 'and each took what it was to take')
 }
 
 interface Rarely { times: number, work: () => Promise<unknown>, plans: () => Promise<Plans>, connections: () => number }
