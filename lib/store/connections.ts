@@ -186,8 +186,9 @@ function openPostgres (url: string, callTimeoutMs: number): Knex {
 }
 
 function openSqlite (client: string, filename: string, callTimeoutMs: number, begin: readonly string[] = []): Knex {
+  const busyTimeoutMs = Math.min(SQLITE_BUSY_TIMEOUT_MS, callTimeoutMs)
   const first = [
-    `PRAGMA busy_timeout = ${Math.min(SQLITE_BUSY_TIMEOUT_MS, callTimeoutMs)}`,
+    `PRAGMA busy_timeout = ${busyTimeoutMs}`,
     ...(filename === MEMORY ? [] : ['PRAGMA journal_mode = WAL']),
     // FULL: a commit is on the disk when it returns. NORMAL could lose the last ones in a power cut.
     'PRAGMA synchronous = FULL',
@@ -203,7 +204,7 @@ function openSqlite (client: string, filename: string, callTimeoutMs: number, be
       max: 1,
       idleTimeoutMillis: 2 ** 31 - 1,
       afterCreate: (connection: unknown, done: (error: unknown, connection: unknown) => void) => {
-        if (client === 'sqlite3') keepPrepared(connection as Sqlite3Database)
+        if (client === 'sqlite3') keepPrepared(connection as Sqlite3Database, busyTimeoutMs)
         runAll(connection, first).then(() => { done(null, connection) }, (error) => { done(error, connection) })
       }
     },

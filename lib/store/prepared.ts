@@ -31,9 +31,12 @@ export function sendPrepared (connection: Sqlite3Database, sql: string, bindings
 
 const prepared = new WeakMap<Sqlite3Database, Kept>()
 
-/** Keep statements of this connection prepared until it is closed, which node-sqlite3 refuses while there are any. */
-export function keepPrepared (connection: Sqlite3Database): void {
-  const kept = new Kept()
+/**
+ * Keep statements of this connection prepared until it is closed, which node-sqlite3 refuses while there are any.
+ * @param busyTimeoutMs - that of the connection
+ */
+export function keepPrepared (connection: Sqlite3Database, busyTimeoutMs: number): void {
+  const kept = new Kept(busyTimeoutMs)
   prepared.set(connection, kept)
   const close = connection.close.bind(connection)
   connection.close = (done) => {
@@ -47,7 +50,11 @@ class Kept {
   readonly #ones = new Map<string, One>()
   #chars = 0
 
-  readonly #running = new Running()
+  readonly #running: Running
+
+  constructor (busyTimeoutMs: number) {
+    this.#running = new Running(busyTimeoutMs)
+  }
 
   send (connection: Sqlite3Database, sql: string, bindings: readonly unknown[], done: Done): void {
     const known = this.#ones.get(sql)

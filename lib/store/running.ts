@@ -1,14 +1,10 @@
 import { NoAnswer } from './faults.js'
 import type { Done, Sqlite3Statement } from './prepared.js'
 
-// No busy_timeout of ours is as short: a statement that was sent later than this ago has not met SQLITE_BUSY.
-const BUSY_MIN_MS = 50
-
 /** A statement on its way. */
 export interface Flight {
   readonly statement: Sqlite3Statement
   readonly done: Done
-  readonly nth: number
   readonly sentAt: number
 }
 
@@ -23,8 +19,13 @@ export class Running {
   readonly #flights = new Set<Flight>()
   #ended: Ended[] = []
   #later: Array<() => void> = []
+  readonly #busyTimeoutMs: number
   #resetting = false
-  #sent = 0
+
+  /** @param busyTimeoutMs - that of the connection */
+  constructor (busyTimeoutMs: number) {
+    this.#busyTimeoutMs = busyTimeoutMs
+  }
 
   /** Run a statement, now or once others are reset; `onSent` hears of it as soon as it is on its way. */
   send (statement: Sqlite3Statement, bindings: readonly unknown[], done: Done, onSent: (flight: Flight) => void = () => {}): void {
@@ -32,7 +33,7 @@ export class Running {
       this.#later.push(() => { this.send(statement, bindings, done, onSent) })
       return
     }
-    const flight: Flight = { statement, done, nth: ++this.#sent, sentAt: performance.now() }
+    const flight: Flight = { statement, done, sentAt: performance.now() }
     this.#flights.add(flight)
     onSent(flight)
     statement.all(bindings, (error, rows) => { this.end(flight, error, rows) })
@@ -45,12 +46,16 @@ export class Running {
     else if (this.#flights.size === 0) this.#reset()
   }
 
-  /** A success is certain once none is left that may have met SQLITE_BUSY before it, and whose answer is still to come. */
+  /**
+   * A success is certain unless one is left that may have met SQLITE_BUSY before it, and whose answer is still to come: two
+   * threads may answer in another order than they ran. It meets that after its busy_timeout; half of it is a margin.
+   */
   #tell (): void {
-    const isCertain = ({ flight, error }: Ended): boolean => error !== null || ![...this.#flights].some(({ nth, sentAt }) => nth < flight.nth || performance.now() - sentAt > BUSY_MIN_MS)
-    const certain = this.#ended.filter(isCertain)
-    this.#ended = this.#ended.filter((ended) => !certain.includes(ended))
-    for (const { flight, error, rows } of certain) flight.done(error, rows)
+    const now = performance.now()
+    const uncertain = [...this.#flights].some(({ sentAt }) => now - sentAt >= this.#busyTimeoutMs / 2)
+    const told = this.#ended.filter(({ error }) => !uncertain || error !== null)
+    this.#ended = this.#ended.filter((ended) => !told.includes(ended))
+    for (const { flight, error, rows } of told) flight.done(error, rows)
   }
 
   #reset (): void {

@@ -35,7 +35,7 @@ t.test('a statement that cannot be compiled fails with the reason, keeps nothing
 t.test('all that wait for a statement which cannot be compiled are told', async (t) => {
   const { Database } = createRequire(import.meta.url)('sqlite3') as { Database: new (file: string) => Sqlite3Database }
   const connection = new Database(':memory:')
-  keepPrepared(connection)
+  keepPrepared(connection, 5_000)
   const [first, second] = [send(connection, 'INSERT INTO missing VALUES (?)', 'a'), send(connection, 'INSERT INTO missing VALUES (?)', 'b')]
   await t.rejects(first, { message: /no such table/ })
   await t.rejects(second, { message: /no such table/ })
@@ -84,7 +84,7 @@ function setting ({ fails = false } = {}): Setting {
       setImmediate(() => { done(null) })
     }
   }
-  keepPrepared(connection)
+  keepPrepared(connection, 5_000)
   return { connection, prepared, log }
 }
 
