@@ -15,6 +15,7 @@ const FAULTS: readonly StoreFault[] = ['before', 'after', 'slow']
 
 // Verbs that are called at a rhythm are called more often in a slower life; more of them shows nothing new.
 const CALLS_MAX = 6
+const LIVES_MAX = 5 // until one has such a call: where the machine is busy a worker may claim nothing ahead, and then marks nothing
 const QUICK = 12
 const RENEWALS = 3
 
@@ -104,13 +105,15 @@ for (const verb of VERBS) {
     t.test(`a worker lives on when a ${verb} ${wordsOf(fault)}, whichever it is`, { timeout: 120_000, buffered: true }, async (t) => {
       const opened = await open()
       t.teardown(async () => { await opened.app.close() })
-      let call = 1
-      for (; call <= CALLS_MAX; call++) {
+      const meets = async (call: number): Promise<boolean> => {
         opened.faulty.arm(verb, call, fault)
         await life(opened, verb === 'renew' ? RENEWALS : 0).catch((error: Error) => { throw new Error(`${verb} ${call} ${fault}: ${error.message}`) })
-        if (!opened.faulty.struck) break
+        return opened.faulty.struck
       }
-      t.ok(call > 1, `${call - 1} calls went wrong`)
+      let met = 0
+      for (let lives = 0; met === 0 && lives < LIVES_MAX; lives++) if (await meets(1)) met = 1
+      while (met > 0 && met < CALLS_MAX && await meets(met + 1)) met += 1
+      t.ok(met > 0, `${met} calls went wrong`)
     })
   }
 }
