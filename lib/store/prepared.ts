@@ -1,3 +1,4 @@
+import { charsOf } from './chars.js'
 import { Running, type Flight } from './running.js'
 
 export type Done = (error: Error | null, rows: unknown) => void
@@ -122,7 +123,7 @@ class One {
 
   send (bindings: readonly unknown[], done: Done): void {
     this.#running.send(this.statement, bindings, done, (flight) => { this.#first?.push(flight) })
-    const chars = lengthOf(bindings)
+    const chars = charsOf(bindings)
     const more = chars - this.chars
     this.chars = chars
     this.#told.onBound(more)
@@ -132,10 +133,4 @@ class One {
     this.chars = 0
     this.statement.bind([null], () => {})
   }
-}
-
-function lengthOf (bindings: readonly unknown[]): number {
-  let length = 0
-  for (const value of bindings) if (typeof value === 'string') length += value.length
-  return length
 }

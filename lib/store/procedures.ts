@@ -1,3 +1,4 @@
+import { charsOf } from './chars.js'
 import type { Dialect, RowSource } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 
@@ -36,7 +37,7 @@ export const CALL_CHARS_MAX = 500_000 // what is given to a view is copied more 
 
 /** True where a call is possible, and worth it for what it is given. */
 export function isCallable ({ hasProcedures }: { readonly hasProcedures: boolean }, given: readonly unknown[]): boolean {
-  return hasProcedures && given.reduce<number>((chars, value) => chars + (typeof value === 'string' ? value.length : 0), 0) <= CALL_CHARS_MAX
+  return hasProcedures && charsOf(given) <= CALL_CHARS_MAX
 }
 
 /** A source of rows that the procedure is given in one of its columns. */

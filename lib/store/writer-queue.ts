@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import { NoAnswer } from './faults.js'
 
-// One in a process has a second statement beside its first: it waits for that inside of SQLite, and begins without the
+// One in a process has a second call beside its first: it waits for that inside of SQLite, and begins without the
 // event loop, but it takes one more of libuv's four threads, which all files share, and worker threads as well.
 const SECONDS_MAX = isMainThread ? 1 : 0
 let seconds = 0

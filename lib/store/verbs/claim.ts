@@ -1,6 +1,7 @@
 import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
 import type { Session } from '../session.js'
 import type { Tables } from '../tables.js'
+import { charsOf } from '../chars.js'
 import { claimByCall, claimInTurn, LANES_MAX } from './claim-in-turn.js'
 import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine, type Statement } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
@@ -35,8 +36,7 @@ async function onOneWriter (session: Session, request: ClaimRequest, lanes: read
 const heavy = new WeakSet<Session>()
 
 function weigh (session: Session, tuples: readonly unknown[][]): void {
-  const chars = tuples.reduce((sum, [, , , , args]) => sum + (args as string).length, 0)
-  if (chars > CALL_CHARS_MAX) heavy.add(session)
+  if (charsOf(tuples.map(([, , , , args]) => args)) > CALL_CHARS_MAX) heavy.add(session)
   else heavy.delete(session)
 }
 
