@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import type { BaseTaskBackend, EnqueueRequest } from '../lib/backends/base.js'
+import { BaseTaskBackend, type EnqueueRequest } from '../lib/backends/base.js'
 import { Backends } from '../lib/backends/backends.js'
 import type { TasksHost } from '../lib/core/host.js'
 import { newId } from '../lib/core/ids.js'
@@ -53,7 +53,7 @@ export class TaskCore implements TaskApp, TasksHost {
   request (task: AnyTask, args: readonly unknown[], backend = this.accepting(task)): EnqueueRequest {
     const { text, value } = encodeArguments(args, limitsOf(backend))
     checkArguments(task, value)
-    return Object.freeze({ id: newId(), task, args: value, argsText: text })
+    return BaseTaskBackend.request(backend, { id: newId(), task, args: value, argsText: text })
   }
 
   /** The backend of a task, which can carry it. @throws FST_TASKS_CLOSED, FST_TASKS_INVALID_BACKEND, FST_TASKS_INVALID_TASK */

@@ -7,12 +7,15 @@ import type { BackendControl, BackendHealth, BackendStats, ListRequest, ResultPa
 import { DatabaseControl, isId } from './database-control.js'
 import { checkQueueLimits, limitsOf } from './database-queues.js'
 import { checkIsolationFile } from './isolation-file.js'
+import { TemplatedRow, type RowTemplate } from './templated-row.js'
+import { TextRequest } from './text-request.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { waitByWatching, type Watched } from './watch.js'
 import type { Clock } from '../core/clock.js'
 import { CLOSED, RESULT_NOT_FOUND, TRANSACTION_MISMATCH, TRANSACTION_OPEN } from '../core/errors.js'
 import { hostOf } from '../core/host.js'
+import { decodeFrozen } from '../core/json.js'
 import { createTaskResult, newResultFields, type ResultFields, type ResultSource, type TaskResult } from '../core/result.js'
 import { optionsOf, type AnyTask } from '../core/task.js'
 import { openTransaction, uniqueKeyOf } from '../run/open-transaction.js'
@@ -20,9 +23,6 @@ import { openStore, type ClaimLimits, type InsertedRow, type KnexStore, type New
 
 /** Of `url` and `knex` exactly one is given. */
 export interface DatabaseConfig extends BackendConfig<RunOptions>, Pick<StoreConfig, 'url' | 'knex' | 'schema' | 'tablePrefix'> {}
-
-/** What a row is apart from its id and its arguments; the same for each enqueue of one task. */
-type RowTemplate = Omit<NewRow, 'id' | 'args'>
 
 /**
  * Keeps results in SQLite or PostgreSQL, for workers to run. What an enqueue stores survives the death of any process.
@@ -203,6 +203,10 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     return this.#source
   }
 
+  protected override createRequest (checked: EnqueueRequest): EnqueueRequest {
+    return new TextRequest(checked)
+  }
+
   #templateOf (task: AnyTask): RowTemplate {
     const options = optionsOf(task)
     const { priority, queueName, runAfter, tags, uniqueKey, uniqueFor, onConflict } = options
@@ -225,7 +229,7 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   #rowsOf (requests: readonly EnqueueRequest[]): NewRow[] | Promise<NewRow[]> {
     const texts = requests.map((request) => this.#codec.encodeArguments(request))
     const rowsWith = (encoded: readonly string[]): NewRow[] => requests.map(({ id, task }, index) => {
-      return rowOf(this.#templates.get(task) ?? this.#templateOf(task), id, encoded[index] as string)
+      return new TemplatedRow(this.#templates.get(task) ?? this.#templateOf(task), id, encoded[index] as string)
     })
     return texts.some((text) => typeof text !== 'string') ? Promise.all(texts).then(rowsWith) : rowsWith(texts as string[])
   }
@@ -233,19 +237,21 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   async #resultsOf (requests: readonly EnqueueRequest[], inserted: readonly InsertedRow[]): Promise<TaskResult[]> {
     const results: TaskResult[] = []
     for (const [index, request] of requests.entries()) {
-      const { row, isDuplicate } = inserted[index] as InsertedRow
-      results.push(isDuplicate ? this.resultOf({ ...await this.decodeRow(row), isDuplicate }) : this.#resultOfNew(request, row))
+      const each = inserted[index] as InsertedRow
+      results.push(each.isDuplicate ? this.resultOf({ ...await this.decodeRow(each.row), isDuplicate: true }) : this.#resultOfNew(request, each))
     }
     return results
   }
 
-  #resultOfNew (request: EnqueueRequest, { enqueuedAt, runAfter }: Row): TaskResult {
-    // Of the request only what the fields hold: its text is as large as its arguments, its task may hold a transaction.
-    const { id, args, task: { name: taskName, queueName, priority } } = request
-    return this.resultOf(() => newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, {
-      enqueuedAt: new Date(enqueuedAt),
-      runAfter: runAfter === null ? null : new Date(runAfter)
-    }))
+  #resultOfNew ({ id, argsText, task: { name: taskName, queueName, priority } }: EnqueueRequest, inserted: InsertedRow): TaskResult {
+    return this.resultOf(() => {
+      const { enqueuedAt, runAfter } = inserted.row
+      const args = decodeFrozen(argsText) as readonly unknown[]
+      return newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, {
+        enqueuedAt: new Date(enqueuedAt),
+        runAfter: runAfter === null ? null : new Date(runAfter)
+      })
+    })
   }
 
   #announce (results: readonly TaskResult[]): void {
@@ -260,11 +266,6 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     if (row === null || row.backend !== this.alias) throw new RESULT_NOT_FOUND(String(id).slice(0, 64))
     return await this.decodeRow(row)
   }
-}
-
-// Field by field: a spread costs several times as much, and this is done for each enqueue.
-function rowOf ({ backend, task, queue, priority, runAfter, delay, options, tags, unique, maxReady, limits = null }: RowTemplate, id: string, args: string): NewRow {
-  return { id, backend, task, queue, priority, runAfter, delay, args, options, tags, unique, maxReady, limits }
 }
 
 function transactionOf (alias: string, requests: readonly EnqueueRequest[]): Knex.Transaction | null {

@@ -60,6 +60,17 @@ export function decode (text: string): any {
   return value
 }
 
+/** The same, deeply frozen: for a text of our own, the value that {@link encodeArguments} gave with it. */
+export function decodeFrozen (text: string): any {
+  return freezeDeeply(decode(text))
+}
+
+function freezeDeeply (value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  for (const inner of Object.values(value)) freezeDeeply(inner)
+  return Object.freeze(value)
+}
+
 function invalidArgument (path: string, reason: string): Error {
   return new INVALID_ARGUMENT(path, reason)
 }

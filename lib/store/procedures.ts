@@ -1,5 +1,5 @@
 import { charsOf } from './chars.js'
-import type { Dialect, RowSource } from './dialects/dialect.js'
+import type { Dialect, PairSource } from './dialects/dialect.js'
 import type { Tables } from './tables.js'
 
 /**
@@ -41,7 +41,7 @@ export function isCallable ({ hasProcedures }: { readonly hasProcedures: boolean
 }
 
 /** A source of rows that the procedure is given in one of its columns. */
-export function fromColumn ({ sql }: RowSource, column: string): string {
+export function fromColumn ({ sql }: PairSource, column: string): string {
   return sql.replace('?', `NEW.${column}`)
 }
 

@@ -53,6 +53,27 @@ for (const { name, open } of databases) {
       t.same((await note.getResult(results[77]?.id as string)).args, [77])
     })
 
+    t.test('a result has the arguments of the moment of its enqueue, deeply frozen', async (t) => {
+      const { app, note } = await build(t, database)
+      const value = { list: [{ n: 1 }] }
+      let held: TaskResult | undefined
+      app.get('/', async (request) => {
+        held = request.tasks.enqueue(note, value)
+        return {}
+      })
+      await app.inject('/')
+      const sent = Promise.all([note.enqueue(value), note.enqueueMany([[value], [value]])])
+      value.list[0]!.n = 2
+      value.list.length = 0
+      const [one, many] = await sent
+      for (const result of [held, one, ...many]) {
+        t.same(result?.args, [{ list: [{ n: 1 }] }])
+        const args = result?.args as any[]
+        t.ok([args, args[0], args[0].list, args[0].list[0]].every((each) => Object.isFrozen(each)))
+        t.equal(result?.args, args, 'made once')
+      }
+    })
+
     t.test('a queue that is full refuses what is too much, and nobody else', async (t) => {
       const { note, app } = await build(t, database, { queues: { default: {}, small: { maxReady: 3 } } })
       const small = note.using({ queueName: 'small' })

@@ -150,6 +150,16 @@ const hostile: Chapter = (test) => {
     assert.deepEqual([stored.args, stored.options, stored.returnValue], [value, value, value])
   })
 
+  test('what a serializer made of arguments comes back as it went in: lines, quotes, nothing at all', async (bench) => {
+    const texts = ['', 'a\nb', '\n', '\n\n', 'a\n', '"', '\\', '{a,b}', 'NULL', ...HOSTILE_TEXTS]
+    for (const together of [texts, texts.filter((text) => text !== ''), texts.filter((text) => !text.includes('\n')), ...texts.map((text) => [text])]) {
+      const rows = together.map((args) => newRow({ args }))
+      const inserted = await bench.store.insert(rows)
+      assert.deepEqual(inserted.map(({ row }) => row.args), together)
+      for (const [index, { id }] of rows.entries()) assert.equal((await bench.get(id)).args, together[index])
+    }
+  })
+
   test('text that looks like SQL or like a pattern is data: names, tags and keys', async ({ store }) => {
     for (const text of HOSTILE_TEXTS) {
       const rows = [newRow({ task: text, queue: text, tags: [text], unique: { key: text, scope: 'unfinished', onConflict: 'return' } }), newRow({ tags: ['x'] })]

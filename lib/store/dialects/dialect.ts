@@ -35,8 +35,8 @@ export interface Dialect {
    */
   rows (columns: ReadonlyArray<readonly [name: string, type: ColumnType]>, sight?: 'unseen' | 'seen'): RowSource
 
-  /** A table source of many pairs of an id and a text, with columns of these names, in the order given. */
-  pairs (id: string, text: string, sight: 'unseen' | 'seen'): RowSource
+  /** A table source of many pairs of an id and a text, with columns of these names, in the order given. The texts are not empty. */
+  pairs (id: string, text: string, sight: 'unseen' | 'seen'): PairSource
 
   /**
    * One value. `unseen` is for statements that are to be planned once: the planner would think a plan for just these values
@@ -104,6 +104,12 @@ export interface LeaseClock {
 }
 
 export type ColumnType = 'text' | 'uuid' | 'int' | 'bigint' | 'boolean'
+
+export interface PairSource {
+  readonly sql: string
+  /** As many ids, which are UUIDs, as texts. */
+  bind (ids: readonly string[], texts: readonly string[]): unknown[]
+}
 
 export interface RowSource {
   readonly sql: string

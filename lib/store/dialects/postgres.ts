@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { ColumnType, Dialect, LeaseClock } from './dialect.js'
 import type { Send } from '../session.js'
 import { DATABASE_VERSION } from '../../core/errors.js'
@@ -39,11 +39,11 @@ export const postgres: Dialect = Object.freeze({
   },
 
   pairs: (id: string, text: string, sight: 'unseen' | 'seen') => ({
-    sql: `(SELECT ${id}, ${text} FROM unnest(${array('uuid', sight)}, ${array('text', sight)}) AS source(${id}, ${text}))`,
-    bind: (rows: ReadonlyArray<readonly unknown[]>) => [arrayOf('uuid', rows.map((row) => row[0])), rows.map((row) => row[1])]
+    sql: `(SELECT ${id}, ${text} FROM unnest(${array('uuid', sight)}, string_to_array(${value('text', sight)}, ${value('text', sight)})) AS source(${id}, ${text}))`,
+    bind: (ids: readonly string[], texts: readonly string[]) => [`{${ids.join(',')}}`, ...joined(texts)]
   }),
 
-  value: (type: ColumnType, sight: 'unseen' | 'seen') => sight === 'unseen' ? unseen(TYPES[type]) : '?',
+  value,
 
   elements: (column: string) => ({ from: `LATERAL unnest(${column}) AS e (value)`, id: 'e.value' }),
   // LIMIT: else the planner may read the whole table to join it, once it thinks of many ids.
@@ -87,6 +87,17 @@ export const postgres: Dialect = Object.freeze({
     return Number(row?.['found']) * 100 / percent
   }
 } satisfies Dialect)
+
+function value (type: ColumnType, sight: 'unseen' | 'seen'): string {
+  return sight === 'unseen' ? unseen(TYPES[type]) : '?'
+}
+
+// One text, which neither the driver nor the server has to look through for quotes. JSON has no line feed of its own; what
+// a serializer makes may have.
+function joined (texts: readonly string[]): [text: string, separator: string] {
+  const separator = texts.some((text) => text.includes('\n')) ? `\n${randomUUID()}\n` : '\n'
+  return [texts.join(separator), separator]
+}
 
 function array (type: ColumnType, sight?: 'unseen' | 'seen'): string {
   return sight === 'unseen' ? unseen(`${TYPES[type]}[]`) : `?::${TYPES[type]}[]`

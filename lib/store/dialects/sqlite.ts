@@ -34,7 +34,11 @@ export const sqlite: Dialect = Object.freeze({
   // here, because an object with a thousand keys that were never seen before is what JavaScript is slow at.
   pairs: (id: string, text: string) => ({
     sql: `(SELECT key AS ${id}, value AS ${text} FROM json_each(?))`,
-    bind: (rows: ReadonlyArray<readonly unknown[]>) => [`{${rows.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`]
+    bind: (ids: readonly string[], texts: readonly string[]) => {
+      let members = ''
+      for (let index = 0; index < ids.length; index++) members += `${index > 0 ? ',' : ''}"${ids[index]}":${JSON.stringify(texts[index])}`
+      return [`{${members}}`]
+    }
   }),
 
   value: () => '?', // nothing is planned for values here

@@ -5,10 +5,13 @@ import { fromColumn, isCallable, type Procedure } from '../procedures.js'
 import { isPermanent } from '../faults.js'
 import { newlyStored } from './insert-statement.js'
 
-/** True for rows without limits that differ in nothing but id and arguments: one task, enqueued again and again. */
+/**
+ * True for rows without limits that differ in nothing but id and arguments: one task, enqueued again and again. (Arguments
+ * are an empty text only where a serializer makes them one.)
+ */
 export function areAlike (rows: readonly NewRow[]): boolean {
   const [first] = rows as [NewRow, ...NewRow[]]
-  return rows.every((row) => row.unique === null && (row.limits ?? null) === null && row.tags.length === 0 && row.task === first.task && row.queue === first.queue &&
+  return rows.every((row) => row.args !== '' && row.unique === null && (row.limits ?? null) === null && row.tags.length === 0 && row.task === first.task && row.queue === first.queue &&
     row.priority === first.priority && row.runAfter === first.runAfter && row.delay === first.delay &&
     row.options === first.options && row.backend === first.backend)
 }
@@ -29,7 +32,7 @@ export function prepareAlike (session: Session, rows: readonly NewRow[]): (how: 
   const [first] = rows as [NewRow, ...NewRow[]]
   const { backend, task, queue, priority, options, runAfter, delay } = first
   const source = session.dialect.pairs('id', 'args', session.sight)
-  const bindings = [backend, task, queue, priority, options, runAfter, delay, ...source.bind(rows.map(({ id, args }) => [id, args]))]
+  const bindings = [backend, task, queue, priority, options, runAfter, delay, ...source.bind(rows.map(({ id }) => id), rows.map(({ args }) => args))]
   return async (how) => {
     const { count, at } = session.dialect.writesInCtes
       ? await insertAtOnce(session, bindings, how)

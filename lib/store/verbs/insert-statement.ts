@@ -77,7 +77,7 @@ export function newlyStored (row: NewRow, decided: Record<string, unknown>): Row
   }
 }
 
-export async function insertTags (session: Session, rows: readonly NewRow[], run: Send): Promise<void> {
+export async function insertTags (session: Session, rows: ReadonlyArray<Pick<NewRow, 'id' | 'tags'>>, run: Send): Promise<void> {
   const pairs = rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
   if (pairs.length === 0) return
   const source = session.dialect.rows([['tag', 'text'], ['id', 'uuid']])

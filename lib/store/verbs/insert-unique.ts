@@ -25,7 +25,7 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
     const standing = await findStanding(session, row, rule, run)
     if (standing === null) continue
     if (standing.row.id === row.id) return { row: standing.row, isDuplicate: false }
-    if (standing.expired) { await dropExpired(session, run, { ...row, key: rule.key }); continue }
+    if (standing.expired) { await dropExpired(session, run, { backend: row.backend, task: row.task, key: rule.key }); continue }
     if (rule.onConflict === 'throw') throw new NOT_UNIQUE(row.task, standing.row.id)
     if (rule.onConflict === 'return') return { row: standing.row, isDuplicate: true }
     const { id } = standing.row
@@ -86,6 +86,6 @@ async function replace (session: Session, row: NewRow, id: string, run: Send): P
     RETURNING ${returned(dialect)}`, [...source.bind([insertValues(row)]), id])
   if (record === undefined) return null
   await run(`DELETE FROM ${tables.tags} WHERE id = ?`, [id])
-  await insertTags(session, [{ ...row, id }], run)
+  await insertTags(session, [{ id, tags: row.tags }], run)
   return toRow(record)
 }
