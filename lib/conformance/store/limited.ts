@@ -246,6 +246,23 @@ export const limitedChapter: Chapter = (test) => {
     assert.deepEqual(ids(await worker.claim()), [row.id])
   })
 
+  test('of many keys, of lanes, and of retries that hold their keys, one claim takes the first of all in their order', async (bench) => {
+    const [retried, , behind] = await bench.insert(under('r'), { ...under('r'), priority: 3 }, under('r')) as [Row, Row, Row]
+    const worker = await bench.worker()
+    const [high] = await claimed(worker)
+    await worker.finish(ending(high!, 'SUCCESSFUL'))
+    const [row] = await claimed(worker)
+    assert.equal(row?.id, retried.id)
+    await worker.finish(ending(row, 'READY', { delay: 0 }))
+    const free = await bench.insertOne({ priority: 2 })
+    const keyed = await bench.insert(...['a', 'b', 'c', 'd', 'e'].map((key, nth) => ({ ...under(key), priority: nth === 4 ? 5 : 0 })), under('a'))
+    const { rows } = await worker.claimLimited({ lanes: [{ queue: 'default', priority: 2, after: null }] })
+    const [a, b, c, d, e] = keyed as [Row, Row, Row, Row, Row]
+    assert.deepEqual(ids(rows).slice(0, 2), [e.id, free.id], 'by priority')
+    assert.deepEqual(ids(rows).slice(2).sort(), ids([retried, a, b, c, d]).sort(), 'and of each key the first, or its retry')
+    assert.ok(!ids(rows).includes(behind.id))
+  })
+
   test('a queue that has a concurrency limit runs no more than that, also of rows that were stored before it had one', async (bench) => {
     const queues = new Map([['small', { concurrency: 2, rate: null }]])
     const rows = await bench.insert(...Array.from({ length: 2 }, () => ({ queue: 'small' })), ...Array.from({ length: 3 }, () => ({ queue: 'small', limits: NONE })))

@@ -1,8 +1,8 @@
 import type { LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session } from '../session.js'
-import type { Tables } from '../tables.js'
 import { decodeLimits } from '../limits.js'
-import { quarantine } from './claim-terms.js'
+import { quarantine, type Statement } from './claim-terms.js'
+import { LANES_MAX } from './claim-in-turn.js'
 import { START } from './lanes.js'
 import type { Candidate, Limits } from './limited-room.js'
 
@@ -18,51 +18,106 @@ export interface CandidatesRequest {
  * what is chosen of them cannot change its limits before it is taken.
  */
 export async function candidates (session: Session, run: Run, request: LimitedClaimRequest, { heads, limits, until }: CandidatesRequest): Promise<Candidate[]> {
-  const parts = [
-    ...heads.map((head) => ofGroup(session, request, head, limits)),
-    ...(request.lanes ?? []).map((lane) => ofLane(session, request, lane))
-  ].filter((part) => part !== null)
+  const parts = partsOf(request, heads, limits)
   if (parts.length === 0) return []
-  // FOR UPDATE cannot stand in a UNION, but before it.
-  const sql = `WITH ${parts.map(([text], index) => `g${index} AS (${text} ${session.dialect.skipLocked})`).join(', ')}
-    ${parts.map((_, index) => `SELECT * FROM g${index}`).join(' UNION ALL ')}`
-  const records = await run(sql, parts.flatMap(([, bindings]) => bindings))
+  const records = await run(...session.dialect.writesInCtes ? lateral(session, request, parts) : united(session, request, parts))
   const found = records.map(toCandidate).sort((a, b) => compare(a, b))
   return until === null ? found : found.filter((candidate) => compare(candidate, until) < 0)
 }
 
-type Part = readonly [sql: string, bindings: unknown[]]
-
-const COLUMNS = 'r.id, r.queue, r.priority, r.due, r.seq, r.limits, r.holds'
-const ORDER = 'ORDER BY r.due, r.seq LIMIT ?'
-
-function ofGroup ({ dialect, tables }: Session, request: LimitedClaimRequest, head: LimitedHead, limits: Limits): Part | null {
-  const { backend, tasks, limit } = request
-  const { group, queue, priority, limits: { key } } = head
-  const room = Math.min(limit, limits.roomOf(head))
+/** Which rows `r` are meant by a part `w`. */
+const KINDS = {
+  waiting: 'r.waiting = w.name',
   // Where the key is full, it may be held by rows that wait for their retry: these come by the index of the holders.
-  if (room < 1 && key === null) return null
-  const found = room < 1 ? "r.holds AND r.concurrency_key = ? AND r.status = 'READY' AND r.limit_group = ?" : 'r.waiting = ?'
-  return [`
-    SELECT ${COLUMNS} FROM ${tables.results} r
-    WHERE r.backend = ? AND ${found} AND r.priority = ? AND r.due <= ${dialect.now} AND ${quarantine(request)} AND ${dialect.isIn('r.task', 'text')}
-      AND ${notPaused(tables)} ${ORDER}`,
-  [backend, ...(room < 1 ? [key] : []), group, priority, dialect.list(tasks), backend, queue, Math.max(1, room)]]
+  holding: "r.holds AND r.concurrency_key = w.key AND r.status = 'READY' AND r.limit_group = w.name",
+  lane: 'r.queue = w.queue AND r.claimable AND (r.due, r.seq) > (w.due, w.seq)'
+} as const
+
+const PART = [['name', 'text'], ['key', 'text'], ['queue', 'text'], ['priority', 'int'], ['due', 'bigint'], ['seq', 'bigint'], ['room', 'int']] as const
+
+type Kind = keyof typeof KINDS
+type Part = { readonly kind: Kind } & Readonly<Record<typeof PART[number][0], string | number | null>>
+
+function partsOf ({ limit, lanes = [] }: LimitedClaimRequest, heads: readonly LimitedHead[], limits: Limits): Part[] {
+  const groups = heads.flatMap((head): Part[] => {
+    const { group: name, queue, priority, limits: { key } } = head
+    const room = Math.min(limit, limits.roomOf(head))
+    if (room < 1 && key === null) return []
+    return [{ kind: room < 1 ? 'holding' : 'waiting', name, key, queue, priority, due: null, seq: null, room: Math.max(1, room) }]
+  })
+  return [
+    ...groups,
+    ...lanes.map(({ queue, priority, after }): Part => ({ kind: 'lane', name: null, key: null, queue, priority, due: after?.due ?? START, seq: after?.tie ?? START, room: limit }))
+  ]
 }
 
-function ofLane ({ dialect, tables }: Session, request: LimitedClaimRequest, { queue, priority, after }: NonNullable<LimitedClaimRequest['lanes']>[number]): Part {
-  const { backend, tasks, limit } = request
-  return [`
-    SELECT ${COLUMNS} FROM ${tables.results} r
-    WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
-      AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
-      AND ${notPaused(tables)} ${ORDER}`,
-  [backend, queue, priority, after?.due ?? START, after?.tie ?? START, dialect.list(tasks), backend, queue, limit]]
+/** One plan whatever the number of parts: to plan each of a hundred by itself took twenty times as long as to run them. */
+function lateral (session: Session, request: LimitedClaimRequest, parts: readonly Part[]): Statement {
+  const { dialect } = session
+  const { backend, tasks } = request
+  const source = dialect.rows(PART)
+  const rows = rowsOf(session, request, { backend: '?', tasks: '?' })
+  const bindings: unknown[] = []
+  const ctes = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
+    const own = parts.filter((part) => part.kind === kind)
+    if (own.length === 0) return []
+    bindings.push(...source.bind(own.map((part) => PART.map(([column]) => part[column]))), backend, dialect.list(tasks), backend)
+    return [`${kind} AS (
+      SELECT c.* FROM ${source.sql} AS w CROSS JOIN LATERAL (${rows(kind)} ORDER BY r.due, r.seq LIMIT w.room ${dialect.skipLocked}) AS c
+      WHERE ${notPaused(session, '?')}
+    )`]
+  })
+  return [together(ctes), bindings]
 }
 
-/** Asked again, and once a statement: the queue may have been paused since the rows were looked for. */
-function notPaused (tables: Tables): string {
-  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)`
+/**
+ * Each part as a sub-query of its own, which stops at its limit. A bare `LIMIT ?` would be looked at when the statement is
+ * compiled, and have it compiled anew each time it is bound; so would another number of parts.
+ */
+function united (session: Session, request: LimitedClaimRequest, parts: readonly Part[]): Statement {
+  const { dialect } = session
+  const rows = rowsOf(session, request, { backend: 'w.backend', tasks: 'w.tasks' })
+  const shared = { backend: request.backend, tasks: dialect.list(request.tasks) }
+  const bindings: unknown[] = []
+  const ctes = filled(parts).map((part, place) => {
+    const values: Readonly<Record<string, unknown>> = { ...part, ...shared }
+    const sql = `${rows(part.kind)} AND ${notPaused(session, 'w.backend')} ORDER BY r.due, r.seq LIMIT +w.room`
+    return `g${place} AS (${sql.replace(/\bw\.(\w+)/g, (_, column: string) => {
+      bindings.push(values[column])
+      return '?'
+    })})`
+  })
+  return [together(ctes), bindings]
+}
+
+const PARTS_MAX = LANES_MAX + 100 // SQLite takes 500 terms in a compound SELECT
+
+/** Those of each kind, and up to a power of two the last of them without room: a text for each number would be as many to keep. */
+function filled (parts: readonly Part[]): Part[] {
+  let room = PARTS_MAX - parts.length
+  return (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
+    const own = parts.filter((part) => part.kind === kind)
+    const more = own.length === 0 ? 0 : Math.min(room, 2 ** Math.ceil(Math.log2(own.length)) - own.length)
+    room -= more
+    return [...own, ...Array.from({ length: more }, (): Part => ({ ...own.at(-1) as Part, room: 0 }))]
+  })
+}
+
+// FOR UPDATE cannot stand in a UNION, but before it.
+function together (ctes: readonly string[]): string {
+  return `WITH ${ctes.join(', ')} ${ctes.map((cte) => `SELECT * FROM ${cte.slice(0, cte.indexOf(' '))}`).join(' UNION ALL ')}`
+}
+
+function rowsOf ({ dialect, tables }: Session, request: LimitedClaimRequest, { backend, tasks }: { readonly backend: string, readonly tasks: string }): (kind: Kind) => string {
+  return (kind) => `
+    SELECT r.id, r.queue, r.priority, r.due, r.seq, r.limits, r.holds FROM ${tables.results} r
+    WHERE r.backend = ${backend} AND ${KINDS[kind]} AND r.priority = w.priority AND r.due <= ${dialect.now} AND ${quarantine(request)}
+      AND ${dialect.isIn('r.task', 'text').replace('?', tasks)}`
+}
+
+/** Asked again: the queue may have been paused since the rows were looked for. */
+function notPaused ({ tables }: Session, backend: string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${backend} AND q.name = w.queue AND q.paused_at IS NOT NULL)`
 }
 
 function toCandidate (record: Record<string, unknown>): Candidate {

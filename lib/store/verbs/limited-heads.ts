@@ -18,12 +18,13 @@ export interface HeadsRequest {
  */
 export async function limitedHeads (session: Session, { backend, tasks, quarantined = false, after }: HeadsRequest): Promise<LimitedHeads> {
   const { dialect, tables } = session
-  const rows = `${tables.results} r WHERE r.backend = ? AND ${quarantined ? '' : 'NOT '}r.quarantined`
+  const ours = session.unseen('text')
+  const rows = `${tables.results} r WHERE r.backend = ${ours} AND ${quarantined ? '' : 'NOT '}r.quarantined`
   const first = `FROM ${rows} AND r.waiting = levels.name AND r.priority = levels.priority AND r.due <= ${dialect.now}`
   const holders = `FROM ${tables.results} x WHERE x.backend = r.backend AND x.concurrency_key = r.concurrency_key AND x.holds`
   const records = await session.read('look for limited tasks', `
     WITH RECURSIVE groups (name, place) AS (
-      SELECT (SELECT min(r.waiting) FROM ${rows} AND r.waiting > ?), 1
+      SELECT (SELECT min(r.waiting) FROM ${rows} AND r.waiting > ${session.unseen('text')}), 1
       UNION ALL
       SELECT (SELECT min(r.waiting) FROM ${rows} AND r.waiting > groups.name), groups.place + 1
       FROM groups WHERE groups.name IS NOT NULL AND groups.place < ${LIMITED_GROUPS_MAX}
@@ -35,7 +36,7 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
       FROM levels WHERE levels.priority IS NOT NULL
     ),
     heads AS (
-      SELECT levels.name, levels.priority, (SELECT r.id ${first} AND ${dialect.isIn('r.task', 'text')} ORDER BY r.due, r.seq LIMIT 1) AS id,
+      SELECT levels.name, levels.priority, (SELECT r.id ${first} AND ${dialect.isIn('r.task', 'text', session.sight)} ORDER BY r.due, r.seq LIMIT 1) AS id,
         (SELECT r.task ${first} ORDER BY r.due, r.seq LIMIT 1) AS task
       FROM levels WHERE levels.priority IS NOT NULL
     )
@@ -46,7 +47,7 @@ export async function limitedHeads (session: Session, { backend, tasks, quaranti
     FROM (SELECT ${dialect.now} AS at, ${nextDue(session)} AS next,
       (SELECT count(g.name) FROM groups g) AS seen, (SELECT max(g.name) FROM groups g) AS last) AS n LEFT JOIN heads h ON true
     ${dialect.writesInCtes ? `LEFT JOIN LATERAL (SELECT f.* FROM ${tables.results} f WHERE f.id = h.id LIMIT 1) AS r ON true` : `LEFT JOIN ${tables.results} r ON r.id = h.id`}`,
-  [backend, after ?? '', backend, backend, backend, backend, dialect.list(tasks), backend, backend, backend, backend])
+  [backend, after ?? '', backend, backend, backend, backend, dialect.list(tasks), backend, backend, backend, backend], { plan: 'once' })
   const heads = records.filter(({ id, paused }) => id !== null && paused !== true && paused !== 1).map(toHead).sort(inOrder)
   const groupsOfKey = countOf(heads.map(({ limits }) => limits.key))
   const { now, next, seen, last } = records[0] as Record<string, unknown>
@@ -88,8 +89,9 @@ function countOf (keys: ReadonlyArray<string | null>): Map<string | null, number
 }
 
 /** When the next deferred one is due, by an index look-up a queue; null for none. */
-function nextDue ({ dialect, tables }: Session): string {
-  const rows = `FROM ${tables.results} r WHERE r.backend = ? AND r.parked = 'limit'`
+function nextDue (session: Session): string {
+  const { dialect, tables } = session
+  const rows = `FROM ${tables.results} r WHERE r.backend = ${session.unseen('text')} AND r.parked = 'limit'`
   return `(
     WITH RECURSIVE q (name) AS (
       SELECT (SELECT min(r.queue) ${rows})
