@@ -57,8 +57,8 @@ export class Sending {
     }
   }
 
-  async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, { plan }: How, options?: Options): Promise<unknown> {
-    const named = plan === 'once' ? this.#named(sql) : NO_OPTIONS
+  async #query (deadline: Deadline, knex: Knex, sql: string, bindings: Bindings, how: How, options?: Options): Promise<unknown> {
+    const named = this.optionsOf(sql, how)
     const all = options === undefined ? named : { ...named, ...options }
     const { shared, writer, wireOf } = this.#connections
     const wire = wireOf(knex)
@@ -66,6 +66,11 @@ export class Sending {
       ? await knex.raw(sql, bindings as Knex.RawBinding[]).options(all).connection(connection)
       : await wire.send(connection, sql, bindings, all)
     return shared !== null && knex === writer ? await shared.use(send) : await this.with(deadline, knex, send)
+  }
+
+  /** What a driver is to be told, for a connection of our own. */
+  optionsOf (sql: string, { plan }: How): Options {
+    return plan === 'once' ? this.#named(sql) : NO_OPTIONS
   }
 
   /**

@@ -21,14 +21,17 @@ const debug = debuglog('fastify-tasks')
 type Records = Array<Record<string, unknown>>
 type Bindings = readonly unknown[]
 
+/** A text with its bindings. */
+export type Statement = [sql: string, bindings: unknown[]]
+
 /** Sends one statement, on whatever connection. */
-export type Send = (sql: string, bindings?: Bindings) => Promise<Records>
+export type Send = (sql: string, bindings?: Bindings, how?: Pick<How, 'plan'>) => Promise<Records>
 
 /** Sends one statement on the connection of a transaction. */
 export interface Run {
-  (sql: string, bindings?: Bindings): Promise<Records>
+  (...statement: Parameters<Send>): Promise<Records>
   /** One whose rows are tuples; see `Dialect.tuple`. */
-  tuples (sql: string, bindings?: Bindings): Promise<unknown[][]>
+  tuples (...statement: Parameters<Send>): Promise<unknown[][]>
 }
 
 /** A transaction that its caller ends. */
@@ -156,7 +159,7 @@ export class Session {
         return await fn(this.inside(trx))
       })
     }
-    return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#sending.with(deadline, writer, async (connection) => await ownTransaction(wire, this.dialect, connection, fn))))
+    return await this.#persist(what, async (deadline) => await inTurn(async () => await this.#sending.with(deadline, writer, async (connection) => await ownTransaction(connection, { wire, dialect: this.dialect, sending: this.#sending }, fn))))
   }
 
   /** The same, with the transaction itself and a time for the whole of it. */
@@ -189,9 +192,13 @@ export class Session {
   /** Statements inside somebody's transaction: sent once, since a failure has spoilt the transaction. */
   inside (transaction: Knex.Transaction): Run {
     const { dialect } = this
-    const send = (sql: string, bindings: Bindings = []): Knex.Raw => transaction.raw(sql, bindings as Knex.RawBinding[])
-    const run = async (sql: string, bindings?: Bindings): Promise<Records> => dialect.rowsOf(await send(sql, bindings))
-    const tuples = async (sql: string, bindings?: Bindings): Promise<unknown[][]> => dialect.tuplesOf(await send(sql, bindings).options(dialect.tupleOptions))
+    const ours = this.#connections.isOurs(transaction)
+    const send = (sql: string, bindings: Bindings, how: How): Knex.Raw => {
+      const raw = transaction.raw(sql, bindings as Knex.RawBinding[])
+      return ours && how.plan === 'once' ? raw.options(this.#sending.optionsOf(sql, how)) : raw
+    }
+    const run: Send = async (sql, bindings = [], how = {}) => dialect.rowsOf(await send(sql, bindings, how))
+    const tuples = async (...[sql, bindings = [], how = {}]: Parameters<Send>): Promise<unknown[][]> => dialect.tuplesOf(await send(sql, bindings, how).options(dialect.tupleOptions))
     return Object.assign(run, { tuples })
   }
 

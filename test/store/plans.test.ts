@@ -29,6 +29,41 @@ t.test('a claim is planned a few times a connection, however small a part of wha
   await claimedRarely(t, (claim) => ({ lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1 + claim % 30 }))
 })
 
+t.test('an insert under a unique key is planned a few times a connection', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { store, plansOf, connections } = await openHeard(t)
+  let key = 0
+  await plannedRarely(t, {
+    times: LOOKS,
+    work: async () => await store.insert([newRow({ backend, tags: ['a'], unique: { key: String(++key), scope: 'unfinished', onConflict: 'return' } })]),
+    plans: async () => await plansOf('o.unique_key = i.unique_key'),
+    connections
+  })
+})
+
+t.test('the end of a task in a transaction of its own, and a claim of rows with limits, are planned a few times a connection', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
+  const { store, plansOf, connections } = await openHeard(t)
+  const tasks = [newRow().task]
+  await store.register({ id: 'w', backend, leaseMs: 600_000, tasks, quarantine: false })
+  for (let rows = 0; rows < LOOKS; rows += 50) await store.insert(Array.from({ length: 50 }, (_, row) => newRow({ backend, limits: { key: `${rows + row}`, concurrency: 1, rate: null } })))
+  const words = ['r.cancel_at IS NULL', 'waiting AS', 'FROM groups g']
+  const plans = async (): Promise<Plans[]> => await Promise.all(words.map(plansOf))
+  const before = await plans()
+  let ended = 0
+  for (let claim = 1; claim <= LOOKS; claim++) {
+    const { heads } = await store.limitedHeads({ backend, tasks, after: null })
+    const { rows } = await store.claimLimited({ worker: 'w', claim, backend, heads: heads.slice(0, 1), lanes: [], limit: 1, tasks, queues: new Map() })
+    const write = await store.begin()
+    for (const { id } of rows) if (await store.finishIn(write.transaction, 'w', { id, claim, status: 'SUCCESSFUL', returnValue: 'null' })) ended += 1
+    await write.commit()
+  }
+  t.equal(ended, LOOKS)
+  for (const [nth, { custom, generic }] of (await plans()).entries()) {
+    const planned = custom - (before[nth] as Plans).custom
+    t.ok(planned <= PLANNED_FIRST * connections(), `${words[nth]}: of ${LOOKS} ${planned} were planned, on ${connections()} connections`)
+    t.equal(generic - (before[nth] as Plans).generic, LOOKS - planned)
+  }
+})
+
 const backend = 'default'
 
 interface Plans { custom: number, generic: number }

@@ -6,8 +6,6 @@ import { limitedScope } from './lanes.js'
 
 // The pieces of SQL that each kind of claim is made of.
 
-export type Statement = [sql: string, bindings: unknown[]]
-
 // What a claim changes. The attempt is charged now, so that none can be forgotten; handing a row back gives it back.
 export function changes (dialect: Dialect, row = 'r', at = 'n.at'): string {
   return changed(dialect, row, at).map(([column, sql]) => `${column} = ${sql}`).join(', ')

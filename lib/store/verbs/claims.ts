@@ -1,7 +1,5 @@
 import type { ClaimRequest } from '../store.js'
-import type { Session } from '../session.js'
-
-type Statement = [sql: string, bindings: unknown[]]
+import type { Session, Statement } from '../session.js'
 
 /** Write down a claimed batch: how its rows are found should its worker die. */
 export function batchOf ({ dialect, tables }: Session, { worker, claim, backend, start }: Pick<ClaimRequest, 'worker' | 'claim' | 'backend' | 'start'>, ids: readonly string[]): Statement {

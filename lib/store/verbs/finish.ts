@@ -48,10 +48,10 @@ async function finishAny (session: Session, worker: string, endings: readonly En
 
 /** The same for one row, with its progress, in a transaction of the task's own; not where it is to be cancelled. */
 export async function finishIn (session: Session, run: Run, worker: string, ending: Ending, progress?: string): Promise<boolean> {
-  const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL')
+  const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL', session.sight)
   await lockRows(session, run, [ending.id], COMMIT_IDLE_MS)
   if (progress !== undefined) await run(...progressStatement(session, worker, ending, progress))
-  return (await run(sql, bindings)).length === 1
+  return (await run(sql, bindings, { plan: 'once' })).length === 1
 }
 
 async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<Written> {
@@ -83,8 +83,8 @@ async function settled (session: Session, worker: string, rows: FinishedRow[]): 
   return rows
 }
 
-function endingsStatement (session: Session, worker: string, endings: readonly Ending[], and = ''): { sql: string, bindings: unknown[] } {
-  const source = session.dialect.rows(INPUT)
+function endingsStatement (session: Session, worker: string, endings: readonly Ending[], and = '', sight: 'unseen' | 'seen' = 'seen'): { sql: string, bindings: unknown[] } {
+  const source = session.dialect.rows(INPUT, sight)
   const cancelled = 'r.cancel_at IS NOT NULL'
   const retried = `(i.status = 'READY' AND NOT (${cancelled}))`
   const set = `

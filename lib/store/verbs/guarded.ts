@@ -41,10 +41,10 @@ export function putBack (condition: string): string {
  *
  * @param idleMs - how long the transaction may stand still from then on before the server ends it
  */
-export async function lockRows ({ dialect, tables }: Session, run: Run, ids: readonly string[], idleMs?: number): Promise<void> {
+export async function lockRows ({ dialect, tables, sight }: Session, run: Run, ids: readonly string[], idleMs?: number): Promise<void> {
   if (dialect.singleWriter || ids.length === 0) return
   const limit = idleMs === undefined ? '1' : `set_config('idle_in_transaction_session_timeout', '${idleMs}', true)`
-  await run(`SELECT ${limit} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)])
+  await run(`SELECT ${limit} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid', sight)} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)], { plan: 'once' })
 }
 
 /**

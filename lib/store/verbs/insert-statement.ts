@@ -1,6 +1,6 @@
 import type { NewRow, Row } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
-import type { Send, Session } from '../session.js'
+import type { Send, Session, Statement } from '../session.js'
 import { encodeLimits, groupOf } from '../limits.js'
 import { moment } from '../row.js'
 
@@ -11,8 +11,29 @@ const INPUT = [
   ['concurrency_key', 'text'], ['concurrency_limit', 'int'], ['limit_group', 'text'], ['limits', 'text']
 ] as const
 
-/** The statement that inserts one row or many, where a condition holds; `RETURNING` says what the database decided. */
-export function insertSql (session: Session, source: RowSource, condition = 'true'): string {
+/**
+ * The statement that stores one row or many where a condition holds, with their tags where one can write to two tables. What
+ * comes back is what the database has decided of each row that it stored.
+ */
+export function insertStatement (session: Session, rows: readonly NewRow[], condition?: string): Statement {
+  const source = insertSource(session)
+  const [sql, bindings] = [insertSql(session, source, condition), source.bind(rows.map(insertValues))]
+  const tagged = tagsOf(rows)
+  if (tagged.length === 0 || leavesTags(session, rows)) return [sql, bindings]
+  const tags = session.dialect.rows(TAG, session.sight)
+  return [`
+    WITH stored AS (${sql}),
+    tagged AS (INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${tags.sql} AS i WHERE i.id IN (SELECT s.id FROM stored s) ON CONFLICT DO NOTHING)
+    SELECT * FROM stored`, [...bindings, ...tags.bind(tagged)]]
+}
+
+/** True where their tags are for `insertTags`, in the same transaction. */
+export function leavesTags ({ dialect }: Session, rows: readonly NewRow[]): boolean {
+  return !dialect.writesInCtes && rows.some(({ tags }) => tags.length > 0)
+}
+
+/** One row or many; `RETURNING` says what the database decided. */
+function insertSql (session: Session, source: RowSource, condition = 'true'): string {
   const { dialect, tables } = session
   const at = dialect.now
   const after = 'coalesce(i.run_after, n.at + i.delay)'
@@ -78,8 +99,14 @@ export function newlyStored (row: NewRow, decided: Record<string, unknown>): Row
 }
 
 export async function insertTags (session: Session, rows: ReadonlyArray<Pick<NewRow, 'id' | 'tags'>>, run: Send): Promise<void> {
-  const pairs = rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
-  if (pairs.length === 0) return
-  const source = session.dialect.rows([['tag', 'text'], ['id', 'uuid']])
-  await run(`INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(pairs))
+  const tagged = tagsOf(rows)
+  if (tagged.length === 0) return
+  const source = session.dialect.rows(TAG)
+  await run(`INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${source.sql} AS i WHERE true ON CONFLICT DO NOTHING`, source.bind(tagged))
+}
+
+const TAG = [['tag', 'text'], ['id', 'uuid']] as const
+
+function tagsOf (rows: ReadonlyArray<Pick<NewRow, 'id' | 'tags'>>): unknown[][] {
+  return rows.flatMap(({ id, tags }) => tags.map((tag) => [tag, id]))
 }

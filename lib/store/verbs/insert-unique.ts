@@ -3,7 +3,7 @@ import type { Run, Send, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
 import { getMany } from './read.js'
-import { insertSource, insertSql, insertTags, insertValues, newlyStored } from './insert-statement.js'
+import { insertSource, insertStatement, insertTags, insertValues, leavesTags, newlyStored } from './insert-statement.js'
 import { dropExpired, readyAgain } from './unique-key.js'
 
 // Each round means that the row which stood in the way ended, or its key ran out, between two statements.
@@ -12,13 +12,12 @@ const ROUNDS_MAX = 20
 /** Store a row under its unique key, or find the row that stands under it. */
 export async function insertUnique (session: Session, row: NewRow, outer: Run | null): Promise<InsertedRow> {
   const rule = row.unique as UniqueRule
-  const alone: Send = async (sql, bindings) => (await session.write('store a task', sql, bindings)).rows
+  const alone: Send = async (sql, bindings, how) => (await session.write('store a task', sql, bindings, how)).rows
   const run = outer ?? alone
-  const source = insertSource(session)
   const free = `NOT EXISTS (SELECT 1 FROM ${session.tables.results} o WHERE o.backend = i.backend AND o.task = i.task AND o.unique_key = i.unique_key AND ${readyAgain('o')})`
-  const [sql, bindings] = [insertSql(session, source, free), source.bind([insertValues(row)])]
+  const [sql, bindings] = insertStatement(session, [row], free)
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const [decided] = outer === null && row.tags.length > 0
+    const [decided] = outer === null && leavesTags(session, [row])
       ? (await session.transact('store a task', async (send) => await store(session, row, sql, bindings, send))).value
       : await store(session, row, sql, bindings, run)
     if (decided !== undefined) return { row: newlyStored(row, decided), isDuplicate: false }
@@ -47,23 +46,24 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
 }
 
 async function store (session: Session, row: NewRow, sql: string, bindings: readonly unknown[], run: Send): Promise<Array<Record<string, unknown>>> {
-  const decided = await run(sql, bindings)
-  if (decided.length > 0) await insertTags(session, [row], run)
+  const decided = await run(sql, bindings, { plan: 'once' })
+  if (decided.length > 0 && leavesTags(session, [row])) await insertTags(session, [row], run)
   return decided
 }
 
 /** The row that stands in the way of this one; it may be this very row, stored by an earlier try. */
 export async function findStanding (session: Session, row: NewRow, rule: UniqueRule, run: Send): Promise<{ row: Row, expired: boolean } | null> {
   const { dialect, tables } = session
+  const text = session.unseen('text')
   // The row of this very id first: an earlier try may have stored it, and its key may be free again.
   const key = [row.backend, row.task, rule.key]
   const [record] = await run(`
     SELECT ${columnsOf('r')}, s.expired FROM (
-      SELECT id, 0 AS place, false AS expired FROM ${tables.results} WHERE id = ?
-      UNION ALL SELECT h.id, 1, coalesce(h.unique_until <= ${dialect.now}, false) FROM ${tables.results} h WHERE h.backend = ? AND h.task = ? AND h.unique_key = ? AND h.unique_held
-      UNION ALL SELECT o.id, 2, false FROM ${tables.results} o WHERE o.backend = ? AND o.task = ? AND o.unique_key = ? AND ${readyAgain('o')}
+      SELECT id, 0 AS place, false AS expired FROM ${tables.results} WHERE id = ${session.unseen('uuid')}
+      UNION ALL SELECT h.id, 1, coalesce(h.unique_until <= ${dialect.now}, false) FROM ${tables.results} h WHERE h.backend = ${text} AND h.task = ${text} AND h.unique_key = ${text} AND h.unique_held
+      UNION ALL SELECT o.id, 2, false FROM ${tables.results} o WHERE o.backend = ${text} AND o.task = ${text} AND o.unique_key = ${text} AND ${readyAgain('o')}
     ) AS s JOIN ${tables.results} r ON r.id = s.id
-    ORDER BY s.place, r.due LIMIT 1`, [row.id, ...key, ...key])
+    ORDER BY s.place, r.due LIMIT 1`, [row.id, ...key, ...key], { plan: 'once' })
   return record === undefined ? null : { row: toRow(record), expired: Boolean(record['expired']) }
 }
 

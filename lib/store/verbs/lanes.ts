@@ -1,5 +1,5 @@
 import type { Lane, LaneHead, Lanes } from '../store.js'
-import type { Session } from '../session.js'
+import type { Session, Statement } from '../session.js'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../../core/limits.js'
 
 export const START = -1 // before every `due` and every identity
@@ -34,8 +34,6 @@ export interface LanesRequest {
   readonly known?: readonly Lane[]
   readonly since?: number | null
 }
-
-type Statement = [sql: string, bindings: unknown[]]
 
 function toHead ({ queue, priority, due, seq, task }: Record<string, unknown>): LaneHead {
   return { queue: queue as string, priority: Number(priority), due: Number(due), task: task as string, ...(seq !== undefined && seq !== null && { tie: Number(seq) }) }

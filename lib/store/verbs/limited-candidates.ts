@@ -1,7 +1,7 @@
 import type { LimitedClaimRequest, LimitedHead } from '../store.js'
-import type { Run, Session } from '../session.js'
+import type { Run, Session, Statement } from '../session.js'
 import { decodeLimits } from '../limits.js'
-import { quarantine, type Statement } from './claim-terms.js'
+import { quarantine } from './claim-terms.js'
 import { LANES_MAX } from './claim-in-turn.js'
 import { START } from './lanes.js'
 import type { Candidate, Limits } from './limited-room.js'
@@ -20,7 +20,7 @@ export interface CandidatesRequest {
 export async function candidates (session: Session, run: Run, request: LimitedClaimRequest, { heads, limits, until }: CandidatesRequest): Promise<Candidate[]> {
   const parts = partsOf(request, heads, limits)
   if (parts.length === 0) return []
-  const records = await run(...session.dialect.writesInCtes ? lateral(session, request, parts) : united(session, request, parts))
+  const records = await run(...session.dialect.writesInCtes ? lateral(session, request, parts) : united(session, request, parts), { plan: 'once' })
   const found = records.map(toCandidate).sort((a, b) => compare(a, b))
   return until === null ? found : found.filter((candidate) => compare(candidate, until) < 0)
 }
@@ -55,8 +55,9 @@ function partsOf ({ limit, lanes = [] }: LimitedClaimRequest, heads: readonly Li
 function lateral (session: Session, request: LimitedClaimRequest, parts: readonly Part[]): Statement {
   const { dialect } = session
   const { backend, tasks } = request
-  const source = dialect.rows(PART)
-  const rows = rowsOf(session, request, { backend: '?', tasks: '?' })
+  const source = dialect.rows(PART, session.sight)
+  const ours = session.unseen('text')
+  const rows = rowsOf(session, request, { backend: ours, tasks: '?' })
   const bindings: unknown[] = []
   const ctes = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
     const own = parts.filter((part) => part.kind === kind)
@@ -64,7 +65,7 @@ function lateral (session: Session, request: LimitedClaimRequest, parts: readonl
     bindings.push(...source.bind(own.map((part) => PART.map(([column]) => part[column]))), backend, dialect.list(tasks), backend)
     return [`${kind} AS (
       SELECT c.* FROM ${source.sql} AS w CROSS JOIN LATERAL (${rows(kind)} ORDER BY r.due, r.seq LIMIT w.room ${dialect.skipLocked}) AS c
-      WHERE ${notPaused(session, '?')}
+      WHERE ${notPaused(session, ours)}
     )`]
   })
   return [together(ctes), bindings]
@@ -108,11 +109,11 @@ function together (ctes: readonly string[]): string {
   return `WITH ${ctes.join(', ')} ${ctes.map((cte) => `SELECT * FROM ${cte.slice(0, cte.indexOf(' '))}`).join(' UNION ALL ')}`
 }
 
-function rowsOf ({ dialect, tables }: Session, request: LimitedClaimRequest, { backend, tasks }: { readonly backend: string, readonly tasks: string }): (kind: Kind) => string {
+function rowsOf ({ dialect, tables, sight }: Session, request: LimitedClaimRequest, { backend, tasks }: { readonly backend: string, readonly tasks: string }): (kind: Kind) => string {
   return (kind) => `
     SELECT r.id, r.queue, r.priority, r.due, r.seq, r.limits, r.holds FROM ${tables.results} r
     WHERE r.backend = ${backend} AND ${KINDS[kind]} AND r.priority = w.priority AND r.due <= ${dialect.now} AND ${quarantine(request)}
-      AND ${dialect.isIn('r.task', 'text').replace('?', tasks)}`
+      AND ${dialect.isIn('r.task', 'text', sight).replace('?', tasks)}`
 }
 
 /** Asked again: the queue may have been paused since the rows were looked for. */

@@ -62,7 +62,7 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   if (locked.length === 0 && (request.lanes ?? []).length === 0) return { rows: [], nextIn: busy }
   const clock = dialect.leaseClock()
   // Fenced as a claim is: who takes the lease away waits for this.
-  const alive = await run(`SELECT w.id FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now} ${dialect.singleWriter ? '' : 'FOR KEY SHARE'}`, [request.worker, ...clock.bound])
+  const alive = await run(`SELECT w.id FROM ${tables.workers} w WHERE w.id = ? AND w.lease_until > ${clock.now} ${dialect.singleWriter ? '' : 'FOR KEY SHARE'}`, [request.worker, ...clock.bound], { plan: 'once' })
   if (alive.length === 0) return { rows: [], nextIn: null }
   const limits = await Limits.read(session, run, request, locked)
   const chosen = limits.choose(await candidates(session, run, request, { heads: locked, limits, until }), waiting, request.limit)
@@ -71,7 +71,7 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   let started: Started | undefined
   if (taken.length > 0) {
     const ids = new Set(taken.map(({ id }) => id))
-    await run(...batchOf(session, { ...request, start: taken.length }, [...ids]))
+    await run(...batchOf(session, { ...request, start: taken.length }, [...ids]), { plan: 'once' })
     const attempted = Math.max(...taken.map(({ lastAttemptedAt }) => lastAttemptedAt as number))
     const counts = limits.startsOf(chosen.filter(({ id }) => ids.has(id)))
     await limits.write(run, counts, attempted)
@@ -86,7 +86,7 @@ async function lock (session: Session, run: Run, request: LimitedClaimRequest, h
   const names = [...new Set(heads.flatMap((head) => namesOf(head, request.queues)))].sort()
   if (names.length === 0) return heads
   const locks = locksOf(session, request.backend, names)
-  const rows = await run(`SELECT i.name, pg_try_advisory_xact_lock(i.lock) AS got FROM ${locks.sql} AS i`, locks.bindings)
+  const rows = await run(`SELECT i.name, pg_try_advisory_xact_lock(i.lock) AS got FROM ${locks.sql} AS i`, locks.bindings, { plan: 'once' })
   const got = new Set(rows.filter((row) => row['got'] === true).map((row) => row['name'] as string))
   return heads.filter((head) => namesOf(head, request.queues).every((name) => got.has(name)))
 }
@@ -97,6 +97,6 @@ async function take (session: Session, run: Run, { worker, claim }: LimitedClaim
     UPDATE ${tables.results} AS r SET worker = ?, claim = ?, ${changes(dialect)}, parked = NULL, waiting = NULL,
       holds = CASE WHEN r.concurrency_key IS NULL THEN NULL ELSE true END
     FROM (SELECT ${dialect.now} AS at) AS n
-    WHERE ${dialect.isIn('r.id', 'uuid')} AND r.status = 'READY'
-    RETURNING ${dialect.tuple(claimedColumns(dialect))}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))])
+    WHERE ${dialect.isIn('r.id', 'uuid', session.sight)} AND r.status = 'READY'
+    RETURNING ${dialect.tuple(claimedColumns(dialect))}`, [worker, claim, dialect.list(chosen.map(({ id }) => id))], { plan: 'once' })
 }
