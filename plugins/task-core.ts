@@ -1,6 +1,8 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { BaseTaskBackend, type EnqueueRequest } from '../lib/backends/base.js'
+import type { BaseTaskBackend, EnqueueRequest } from '../lib/backends/base.js'
 import { Backends } from '../lib/backends/backends.js'
+import { DatabaseBackend } from '../lib/backends/database.js'
+import { TextRequest } from '../lib/backends/text-request.js'
 import type { TasksHost } from '../lib/core/host.js'
 import { newId } from '../lib/core/ids.js'
 import { encodeArguments, type JsonLimits } from '../lib/core/json.js'
@@ -53,7 +55,7 @@ export class TaskCore implements TaskApp, TasksHost {
   request (task: AnyTask, args: readonly unknown[], backend = this.accepting(task)): EnqueueRequest {
     const { text, value } = encodeArguments(args, limitsOf(backend))
     checkArguments(task, value)
-    return BaseTaskBackend.request(backend, { id: newId(), task, args: value, argsText: text })
+    return Object.freeze({ id: newId(), task, args: value, argsText: text })
   }
 
   /** The backend of a task, which can carry it. @throws FST_TASKS_CLOSED, FST_TASKS_INVALID_BACKEND, FST_TASKS_INVALID_TASK */
@@ -77,7 +79,12 @@ export class TaskCore implements TaskApp, TasksHost {
     if (!Array.isArray(argsList)) throw new INVALID_ARGUMENT('argsList', 'pass an array with one array of arguments for each enqueue.')
     const known = this.resolve(task)
     const backend = this.accepting(known)
-    const requests = Object.freeze(argsList.map((args) => this.request(known, args, backend)))
+    // Not for a subclass, which may do with its requests what it likes.
+    const light = backend.constructor === DatabaseBackend
+    const requests = Object.freeze(argsList.map((args) => {
+      const request = this.request(known, args, backend)
+      return light ? new TextRequest(request) : request
+    }))
     return requests.length === 0 ? [] : await this.send(backend, requests)
   }
 

@@ -10,16 +10,26 @@ const HERE = new URL('../../', import.meta.url)
 export const version = () => `fastify-tasks ${ourVersion()}`
 
 const UNFINISHED = 'SELECT EXISTS (SELECT 1 FROM tasks_results WHERE finished_at IS NULL) AS answer'
+const KEYS = 100
+const KEY_LIMIT = 10
 const STORED = 'SELECT count(*) AS answer FROM tasks_results'
 
 export async function openProducer (url, settings) {
   const ours = await load(settings)
-  const noop = noopTask(ours, () => {})
-  const app = await openApp(ours, url, settings, noop)
+  const tasks = tasksOf(ours, () => {})
+  const [noop, transactional] = tasks
+  const app = await openApp(ours, url, settings, tasks)
+  const kinds = {
+    limited: (n) => noop.using({ concurrencyKey: `key ${n % KEYS}`, concurrencyLimit: KEY_LIMIT }),
+    unique: (n) => noop.using({ uniqueKey: `key ${n}` }),
+    tagged: () => noop.using({ tags: ['bench'] }),
+    transactional: () => transactional
+  }
   const database = await openDatabase(url)
   return {
     enqueue: async (payload) => { await app.tasks.enqueue(noop, payload) },
     enqueueMany: async (payloads) => { await app.tasks.enqueueMany(noop, payloads.map((payload) => [payload])) },
+    enqueueKind: async (kind, payload) => { await app.tasks.enqueue(kinds[kind](payload.n), payload) },
     unfinished: async () => Boolean(await database.ask(UNFINISHED)),
     close: async () => {
       await database.close()
@@ -30,7 +40,7 @@ export async function openProducer (url, settings) {
 
 export async function openWorker (url, settings, run) {
   const ours = await load(settings)
-  const app = await openApp(ours, url, settings, noopTask(ours, run))
+  const app = await openApp(ours, url, settings, tasksOf(ours, run))
   const worker = ours.createWorker(app, settings.worker)
   const running = worker.run()
   return async () => {
@@ -42,8 +52,9 @@ export async function openWorker (url, settings, run) {
 
 export async function addRoutes (app, adapter, { url, settings }) {
   const ours = await load(settings)
-  const noop = noopTask(ours, () => {})
-  await app.register(ours.fastifyTasks, optionsOf(url, settings, noop))
+  const tasks = tasksOf(ours, () => {})
+  const [noop] = tasks
+  await app.register(ours.fastifyTasks, optionsOf(url, settings, tasks))
   let n = 0
   app.get('/before', async () => {
     await app.tasks.enqueue(noop, { n: n++, at: 0 })
@@ -70,17 +81,20 @@ async function load ({ checkout }) {
   return { fastifyTasks, task, createWorker }
 }
 
-function noopTask ({ task }, run) {
-  return task('bench.noop', async (payload) => { await run(payload) })
+function tasksOf ({ task }, run) {
+  return [
+    task('bench.noop', async (payload) => { await run(payload) }),
+    task('bench.transactional', { takesContext: true }, async (context, payload) => { await context.transaction(async () => { await run(payload) }) })
+  ]
 }
 
-function optionsOf (url, settings, noop) {
-  return { env: false, tasks: [noop], backends: { default: { backend: 'database', url } }, ...settings.plugin }
+function optionsOf (url, settings, tasks) {
+  return { env: false, tasks, backends: { default: { backend: 'database', url } }, ...settings.plugin }
 }
 
-async function openApp ({ fastifyTasks }, url, settings, noop) {
+async function openApp ({ fastifyTasks }, url, settings, tasks) {
   const app = Fastify({ logger: settings.logger })
-  await app.register(fastifyTasks, optionsOf(url, settings, noop))
+  await app.register(fastifyTasks, optionsOf(url, settings, tasks))
   await app.ready()
   return app
 }

@@ -5,6 +5,7 @@ export const FULL = {
   flowing: 600_000,
   backlog: 1_000_000,
   memory: 1_000_000,
+  kindTasks: 5_000, // of each kind
   scaleTasks: 5_000, // a worker
   scaleMs: 10, // of each of them
   enqueues: 2_000, // one at a time
@@ -23,6 +24,7 @@ export const SMOKE = {
   flowing: 4_000,
   backlog: 2_000,
   memory: 2_000,
+  kindTasks: 50,
   scaleTasks: 50,
   scaleMs: 10,
   enqueues: 20,

@@ -44,6 +44,14 @@ answer(async () => {
       return { stored, ms: now() - began }
     },
 
+    /** So many of a kind, by so many callers at once; answers milliseconds. */
+    async kind (kind, count, callers) {
+      const began = now()
+      let sent = 0
+      await Promise.all(Array.from({ length: callers }, async () => { while (sent < count) await producer.enqueueKind(kind, { n: sent++, at: 0 }) }))
+      return now() - began
+    },
+
     /** One at a time with pauses, so that the worker is idle before each; the moment of the enqueue travels along. */
     async paced (count, pauseMs, limit) {
       const end = now() + limit

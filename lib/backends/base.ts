@@ -141,31 +141,18 @@ export abstract class BaseTaskBackend<Options = Record<string, unknown>> {
     return createTaskResult(this.createFields(request, fields), this.source())
   }
 
-  /** For the plugin: a request of this backend, frozen. @internal */
-  static request (backend: BaseTaskBackend<any>, checked: EnqueueRequest): EnqueueRequest {
-    return backend.createRequest(checked)
-  }
-
   /**
    * For request.tasks: a result that is not stored yet. `withdraw` is asked by its `cancel()`, true where it was in time.
    * @internal
    */
   static hold (backend: BaseTaskBackend<any>, request: EnqueueRequest, withdraw: () => boolean): HeldResult {
-    const runAfter = backend.dueOf(request)
-    return holdTaskResult(request.id, () => backend.createFields(request, { runAfter }), backend.source(), withdraw)
-  }
-
-  protected createRequest (checked: EnqueueRequest): EnqueueRequest {
-    return Object.freeze(checked)
+    return holdTaskResult(backend.createFields(request), backend.source(), withdraw)
   }
 
   protected createFields (request: EnqueueRequest, fields: Partial<ResultFields> = {}): ResultFields {
-    const { id, args, task: { name: taskName, queueName, priority } } = request
-    return newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, { runAfter: this.dueOf(request), ...fields })
-  }
-
-  protected dueOf ({ task: { runAfter } }: EnqueueRequest): Date | null {
-    return typeof runAfter === 'number' ? new Date(this.now() + runAfter) : runAfter
+    const { id, args, task: { name: taskName, queueName, priority, runAfter } } = request
+    const due = typeof runAfter === 'number' ? new Date(this.now() + runAfter) : runAfter
+    return newResultFields({ id, taskName, args, backend: this.alias, queueName, priority }, { runAfter: due, ...fields })
   }
 
   /** Where results of this backend are read again; a subclass adds the verbs that it has. */

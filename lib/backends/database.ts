@@ -8,7 +8,6 @@ import { DatabaseControl, isId } from './database-control.js'
 import { checkQueueLimits, limitsOf } from './database-queues.js'
 import { checkIsolationFile } from './isolation-file.js'
 import { TemplatedRow, type RowTemplate } from './templated-row.js'
-import { TextRequest } from './text-request.js'
 import { decodeRules, encodeRules, type Rules } from './rules.js'
 import { checkRunOptions, type CheckedRunOptions, type RunOptions } from './run-options.js'
 import { waitByWatching, type Watched } from './watch.js'
@@ -201,10 +200,6 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
 
   protected override source (): ResultSource {
     return this.#source
-  }
-
-  protected override createRequest (checked: EnqueueRequest): EnqueueRequest {
-    return new TextRequest(checked)
   }
 
   #templateOf (task: AnyTask): RowTemplate {

@@ -12,11 +12,11 @@ export interface HeldResult {
 }
 
 /**
- * Make a result that is not stored yet, with the id that was requested. `withdraw` is asked by its `cancel()`: true where it was in time to keep it from
+ * Make a result that is not stored yet. `withdraw` is asked by its `cancel()`: true where it was in time to keep it from
  * being stored at all.
  */
-export function holdTaskResult (requested: string, fields: () => ResultFields, source: ResultSource, withdraw: () => boolean): HeldResult {
-  let id = requested
+export function holdTaskResult (fields: ResultFields, source: ResultSource, withdraw: () => boolean): HeldResult {
+  let id = fields.id
   let stored = false
   let isDuplicate = false
   let withdrawn: ResultFields | null = null
@@ -44,7 +44,7 @@ export function holdTaskResult (requested: string, fields: () => ResultFields, s
   const cancel = async (): Promise<boolean> => {
     if (withdrawn !== null) return false
     if (!stored && withdraw()) {
-      withdrawn = Object.freeze({ ...fields(), status: 'CANCELLED', finishedAt: new Date() })
+      withdrawn = Object.freeze({ ...fields, status: 'CANCELLED', finishedAt: new Date() })
       decided()
       return true
     }

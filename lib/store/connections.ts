@@ -30,8 +30,6 @@ export interface Connections {
   readonly reader: Knex
   /** How statements go over connections of our own; null for a Knex instance of the app's, whose listeners are to see them. */
   wireOf (knex: Knex): Wire | null
-  /** True for a transaction on one of the writer's connections, where these are our own. */
-  isOurs (transaction: Knex.Transaction): boolean
   /** The SQLite file; null for memory and for PostgreSQL. */
   readonly file: string | null
   /** True where no statement can be sent while a transaction is open on this store. */
@@ -118,7 +116,6 @@ function build ({ dialect, writer, owned, file, client, definitions = NONE }: Pa
     writer,
     reader,
     wireOf: (knex) => knex === writer && !owned ? null : wire,
-    isOurs: (transaction) => owned && transaction.client.config === writer.client.config, // Knex gives a transaction's client the same
     file: onFile ? file : null,
     single: dialect.singleWriter || writer.client.pool?.max === 1,
     get closed () { return closed },

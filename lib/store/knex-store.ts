@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import type {
   ClaimedRow, ClaimRequest, Ending, FinishedRow, InsertedRow, Lanes, LimitedClaim, LimitedClaimRequest, LimitedHeads, ListFilter,
   Listener, NewRow, Pruned, PruneRequest, Renewal,
-  Rescued, Row, Selection, Stats, Store, Token, WakeEvent, WorkerRow, WriteTransaction
+  Rescued, Row, Selection, Stats, Store, Success, Token, WakeEvent, WorkerRow, WriteTransaction
 } from './store.js'
 import { STORE_UNAVAILABLE } from '../core/errors.js'
 import type { StoreConfig } from './config.js'
@@ -210,8 +210,8 @@ export class KnexStore implements Store {
     return finished
   }
 
-  async finishIn (transaction: Knex.Transaction, worker: string, ending: Ending, progress?: string): Promise<boolean> {
-    return await this.#session.within('finish the task', transaction, async (run) => await endings.finishIn(this.#session, run, worker, ending, progress))
+  async finishIn (transaction: Knex.Transaction, worker: string, ending: Success, progress?: string): Promise<boolean> {
+    return await this.#session.within('finish the task', transaction, async (run) => await endings.finishIn(this.#session, run, worker, ending, progress ?? null))
   }
 
   async release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]> {

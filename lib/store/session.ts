@@ -189,16 +189,15 @@ export class Session {
     return value
   }
 
-  /** Statements inside somebody's transaction: sent once, since a failure has spoilt the transaction. */
+  /**
+   * Statements inside somebody's transaction: sent once, since a failure has spoilt the transaction; so none is prepared, which
+   * a pooler in front may refuse.
+   */
   inside (transaction: Knex.Transaction): Run {
     const { dialect } = this
-    const ours = this.#connections.isOurs(transaction)
-    const send = (sql: string, bindings: Bindings, how: How): Knex.Raw => {
-      const raw = transaction.raw(sql, bindings as Knex.RawBinding[])
-      return ours && how.plan === 'once' ? raw.options(this.#sending.optionsOf(sql, how)) : raw
-    }
-    const run: Send = async (sql, bindings = [], how = {}) => dialect.rowsOf(await send(sql, bindings, how))
-    const tuples = async (...[sql, bindings = [], how = {}]: Parameters<Send>): Promise<unknown[][]> => dialect.tuplesOf(await send(sql, bindings, how).options(dialect.tupleOptions))
+    const send = (sql: string, bindings: Bindings = []): Knex.Raw => transaction.raw(sql, bindings as Knex.RawBinding[])
+    const run = async (sql: string, bindings?: Bindings): Promise<Records> => dialect.rowsOf(await send(sql, bindings))
+    const tuples = async (sql: string, bindings?: Bindings): Promise<unknown[][]> => dialect.tuplesOf(await send(sql, bindings).options(dialect.tupleOptions))
     return Object.assign(run, { tuples })
   }
 

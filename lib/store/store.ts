@@ -131,7 +131,7 @@ export interface Store {
    * As `finish` for one SUCCESSFUL row, inside a transaction of the task's own, with the last progress where there is any.
    * False where the token no longer holds.
    */
-  finishIn (transaction: Knex.Transaction, worker: string, ending: Ending, progress?: string): Promise<boolean>
+  finishIn (transaction: Knex.Transaction, worker: string, ending: Success, progress?: string): Promise<boolean>
   /** Hand rows back uncharged, READY and due as before. Answers the ids it changed. */
   release (worker: string, rows: ReadonlyArray<{ id: string, claim: number }>, ended: readonly number[]): Promise<string[]>
   /** Hand back, uncharged, all that these claims of the worker still hold: claims whose reply was lost. Answers the ids. */
@@ -457,6 +457,8 @@ export type Ending = { readonly sent?: boolean } & (
   | { readonly id: string, readonly claim: number, readonly status: 'FAILED' | 'CANCELLED', readonly errors: readonly StoredError[] }
   /** A retry: READY again, `delay` ms from now. Ends CANCELLED instead where that was asked meanwhile. */
   | { readonly id: string, readonly claim: number, readonly status: 'READY', readonly errors: readonly StoredError[], readonly delay: number })
+
+export type Success = Extract<Ending, { status: 'SUCCESSFUL' }>
 
 export interface FinishedRow {
   readonly id: string

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { eventually } from '../eventually.js'
-import type { ClaimedRow, ClaimLimits, Ending, Lane, FinishedRow, LimitedClaim, NewRow, Row, StoredError, Store } from '../../store/store.js'
+import type { ClaimedRow, ClaimLimits, Ending, Lane, FinishedRow, LimitedClaim, NewRow, Row, StoredError, Store, Success } from '../../store/store.js'
 import { TaskResultStatus } from '../../core/status.js'
 
 /** Fresh tables, and ways to look at them. */
@@ -163,7 +163,11 @@ export function newRow (row: Partial<NewRow> = {}): NewRow {
 }
 
 /** The ending that gives a claimed row this status; READY is a retry at once. */
-export function ending (row: { id: string, claim: number }, status: TaskResultStatus, { value = 'null', delay = 0, errors = [storedError()] }: { value?: string, delay?: number, errors?: readonly StoredError[] } = {}): Ending {
+interface EndingFields { value?: string, delay?: number, errors?: readonly StoredError[] }
+
+export function ending (row: { id: string, claim: number }, status: 'SUCCESSFUL', fields?: EndingFields): Success
+export function ending (row: { id: string, claim: number }, status: TaskResultStatus, fields?: EndingFields): Ending
+export function ending (row: { id: string, claim: number }, status: TaskResultStatus, { value = 'null', delay = 0, errors = [storedError()] }: EndingFields = {}): Ending {
   const { id, claim } = row
   if (status === 'SUCCESSFUL') return { id, claim, status, returnValue: value }
   if (status === 'READY') return { id, claim, status, errors, delay }

@@ -4,6 +4,7 @@ import type { Run, Session } from '../session.js'
 import { asChanged, BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine } from './claim-terms.js'
 import { claimedColumns, restOf } from './claimed.js'
 import { START } from './lanes.js'
+import { padded } from './padded.js'
 
 const BATCH = ['worker', 'claim', 'backend', 'started', 'ids'] as const
 
@@ -91,7 +92,7 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
   const { worker, backend, limit, most, tasks } = request
   const clock = dialect.leaseClock()
   const before: unknown[] = []
-  const rows = filled(lanes).map((lane, index) => {
+  const rows = padded(lanes, { base: 2, max: LANES_MAX }).map((lane, index) => {
     before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, index < lanes.length ? most ?? limit : 0)
     return `SELECT * FROM (
       SELECT r.id, r.seq, r.queue, r.priority, r.due, ${index} AS lane FROM ${tables.results} r
@@ -110,12 +111,6 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
       ORDER BY ${orderOf('f')} LIMIT +?)`,
     bindings: [worker, ...clock.bound, ...limitedBindings(request), limit]
   }
-}
-
-/** Repeats the last lane, up to a power of two: a text for each number of lanes would be as many statements to keep, and they are large. */
-function filled (lanes: readonly Lane[]): Lane[] {
-  const size = Math.min(LANES_MAX, 2 ** Math.ceil(Math.log2(lanes.length)))
-  return Array.from({ length: Math.max(size, lanes.length) }, (_, index) => lanes[index] ?? lanes.at(-1) as Lane)
 }
 
 /** That of the contract. */

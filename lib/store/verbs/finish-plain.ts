@@ -1,4 +1,4 @@
-import type { Ending, FinishedRow } from '../store.js'
+import type { Ending, FinishedRow, Success } from '../store.js'
 import type { RowSource } from '../dialects/dialect.js'
 import { fromColumn, isCallable, refuseUnless, type Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
@@ -6,7 +6,7 @@ import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
 
 /** A success of which nothing but its value is to be written, as far as its worker knows. */
-export type PlainEnding = Extract<Ending, { status: 'SUCCESSFUL' }>
+export type PlainEnding = Success
 
 export function isPlain (ending: Ending): ending is PlainEnding {
   return ending.status === 'SUCCESSFUL' && ending.keyed !== true

@@ -1,4 +1,4 @@
-import type { Ending, FinishedRow } from '../store.js'
+import type { Ending, FinishedRow, Success } from '../store.js'
 import type { TaskResultStatus } from '../../core/status.js'
 import type { Run, Session } from '../session.js'
 import { moment } from '../row.js'
@@ -8,7 +8,6 @@ import { endClaims } from './claims.js'
 import { finishPlain, isPlain, type Written } from './finish-plain.js'
 import { guardedUpdate, lockRows, putBack } from './guarded.js'
 import { notifyEnded } from './waits.js'
-import { progressStatement } from './worker.js'
 
 const INPUT = [['id', 'uuid'], ['claim', 'bigint'], ['status', 'text'], ['return_value', 'text'], ['errors', 'text'], ['delay', 'bigint']] as const
 const FINISHED = ['id', 'status', 'finished_at', 'run_after', 'limit_group'] as const // the order of toFinished
@@ -46,12 +45,17 @@ async function finishAny (session: Session, worker: string, endings: readonly En
   return await settled(session, worker, accepted)
 }
 
-/** The same for one row, with its progress, in a transaction of the task's own; not where it is to be cancelled. */
-export async function finishIn (session: Session, run: Run, worker: string, ending: Ending, progress?: string): Promise<boolean> {
-  const { sql, bindings } = endingsStatement(session, worker, [ending], 'AND r.cancel_at IS NULL', session.sight)
-  await lockRows(session, run, [ending.id], COMMIT_IDLE_MS)
-  if (progress !== undefined) await run(...progressStatement(session, worker, ending, progress))
-  return (await run(sql, bindings, { plan: 'once' })).length === 1
+/**
+ * Write a success, with its progress, in a transaction of the task's own; not where it is to be cancelled. It waits for
+ * whoever is changing the row; from then on the transaction may stand still for `COMMIT_IDLE_MS` before the server ends it.
+ */
+export async function finishIn ({ dialect, tables }: Session, run: Run, worker: string, { id, claim, returnValue }: Success, progress: string | null): Promise<boolean> {
+  const limit = dialect.singleWriter ? '' : `, set_config('idle_in_transaction_session_timeout', '${COMMIT_IDLE_MS}', true)`
+  const rows = await run(`
+    UPDATE ${tables.results} SET status = 'SUCCESSFUL', finished_at = ${dialect.now}, return_value = ?, progress = coalesce(?, progress), holds = NULL,
+      unique_held = CASE WHEN unique_until IS NOT NULL THEN unique_held ELSE NULL END
+    WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? AND cancel_at IS NULL RETURNING id ${limit}`, [returnValue, progress, id, worker, claim])
+  return rows.length === 1
 }
 
 async function write (session: Session, worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<Written> {
@@ -83,8 +87,8 @@ async function settled (session: Session, worker: string, rows: FinishedRow[]): 
   return rows
 }
 
-function endingsStatement (session: Session, worker: string, endings: readonly Ending[], and = '', sight: 'unseen' | 'seen' = 'seen'): { sql: string, bindings: unknown[] } {
-  const source = session.dialect.rows(INPUT, sight)
+function endingsStatement (session: Session, worker: string, endings: readonly Ending[]): { sql: string, bindings: unknown[] } {
+  const source = session.dialect.rows(INPUT)
   const cancelled = 'r.cancel_at IS NOT NULL'
   const retried = `(i.status = 'READY' AND NOT (${cancelled}))`
   const set = `
@@ -100,7 +104,7 @@ function endingsStatement (session: Session, worker: string, endings: readonly E
     errors = coalesce(i.errors, r.errors),
     unique_held = CASE WHEN ${retried} OR r.unique_until IS NOT NULL THEN r.unique_held ELSE NULL END`
   return {
-    sql: guardedUpdate(session, { source, set, and, returning: FINISHED, tuple: !session.dialect.writesInCtes }),
+    sql: guardedUpdate(session, { source, set, returning: FINISHED, tuple: !session.dialect.writesInCtes }),
     bindings: [...source.bind(endings.map(values)), worker]
   }
 }

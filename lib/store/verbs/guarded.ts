@@ -38,13 +38,10 @@ export function putBack (condition: string): string {
  * Wait for whoever is changing these rows, and keep them as they are then until the transaction ends: the next statement
  * sees them so. In the order of their ids, so that two who lock some of the same rows do not deadlock. Where there is one
  * writer there is nobody to wait for.
- *
- * @param idleMs - how long the transaction may stand still from then on before the server ends it
  */
-export async function lockRows ({ dialect, tables, sight }: Session, run: Run, ids: readonly string[], idleMs?: number): Promise<void> {
+export async function lockRows ({ dialect, tables }: Session, run: Run, ids: readonly string[]): Promise<void> {
   if (dialect.singleWriter || ids.length === 0) return
-  const limit = idleMs === undefined ? '1' : `set_config('idle_in_transaction_session_timeout', '${idleMs}', true)`
-  await run(`SELECT ${limit} FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid', sight)} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)], { plan: 'once' })
+  await run(`SELECT 1 FROM ${tables.results} r WHERE ${dialect.isIn('r.id', 'uuid')} ORDER BY r.id FOR NO KEY UPDATE`, [dialect.list(ids)])
 }
 
 /**

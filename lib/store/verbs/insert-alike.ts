@@ -71,7 +71,7 @@ async function insertAtOnce (session: Session, shared: readonly unknown[], { run
     return (await session.write('store tasks', statement(false), [...shared, channel], { plan: 'once', again: statement(true) })).rows
   }
   const [record] = run !== null
-    ? await run(statement(stored), [...shared, null])
+    ? await run(statement(stored), [...shared, null], { plan: 'once' })
     : hint === null ? await write(null) : await carrying(hint, write)
   const count = record?.['count'] ?? null
   return { at: Number(record?.['at']), count: count === null ? null : Number(count) }

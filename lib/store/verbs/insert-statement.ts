@@ -11,29 +11,36 @@ const INPUT = [
   ['concurrency_key', 'text'], ['concurrency_limit', 'int'], ['limit_group', 'text'], ['limits', 'text']
 ] as const
 
+export interface Inserting {
+  readonly sql: string
+  readonly bindings: unknown[]
+  /** Their tags are for `insertTags`, in the same transaction. */
+  readonly tagsApart: boolean
+}
+
 /**
  * The statement that stores one row or many where a condition holds, with their tags where one can write to two tables. What
  * comes back is what the database has decided of each row that it stored.
  */
-export function insertStatement (session: Session, rows: readonly NewRow[], condition?: string): Statement {
+export function insertStatement (session: Session, rows: readonly NewRow[], [condition, given]: Statement = ['true', []]): Inserting {
+  const { dialect, tables, sight } = session
   const source = insertSource(session)
-  const [sql, bindings] = [insertSql(session, source, condition), source.bind(rows.map(insertValues))]
+  const [sql, bindings] = [insertSql(session, source, condition), [...source.bind(rows.map(insertValues)), ...given]]
   const tagged = tagsOf(rows)
-  if (tagged.length === 0 || leavesTags(session, rows)) return [sql, bindings]
-  const tags = session.dialect.rows(TAG, session.sight)
-  return [`
+  if (tagged.length === 0 || !dialect.writesInCtes) return { sql, bindings, tagsApart: tagged.length > 0 }
+  const tags = dialect.rows(TAG, sight)
+  return {
+    sql: `
     WITH stored AS (${sql}),
-    tagged AS (INSERT INTO ${session.tables.tags} (tag, id) SELECT i.tag, i.id FROM ${tags.sql} AS i WHERE i.id IN (SELECT s.id FROM stored s) ON CONFLICT DO NOTHING)
-    SELECT * FROM stored`, [...bindings, ...tags.bind(tagged)]]
-}
-
-/** True where their tags are for `insertTags`, in the same transaction. */
-export function leavesTags ({ dialect }: Session, rows: readonly NewRow[]): boolean {
-  return !dialect.writesInCtes && rows.some(({ tags }) => tags.length > 0)
+    tagged AS (INSERT INTO ${tables.tags} (tag, id) SELECT i.tag, i.id FROM ${tags.sql} AS i WHERE i.id IN (SELECT s.id FROM stored s) ON CONFLICT DO NOTHING)
+    SELECT * FROM stored`,
+    bindings: [...bindings, ...tags.bind(tagged)],
+    tagsApart: false
+  }
 }
 
 /** One row or many; `RETURNING` says what the database decided. */
-function insertSql (session: Session, source: RowSource, condition = 'true'): string {
+function insertSql (session: Session, source: RowSource, condition: string): string {
   const { dialect, tables } = session
   const at = dialect.now
   const after = 'coalesce(i.run_after, n.at + i.delay)'

@@ -3,7 +3,7 @@ import type { Run, Send, Session } from '../session.js'
 import { columnsOf, returned, toRow } from '../row.js'
 import { NOT_UNIQUE, STORE_UNAVAILABLE } from '../../core/errors.js'
 import { getMany } from './read.js'
-import { insertSource, insertStatement, insertTags, insertValues, leavesTags, newlyStored } from './insert-statement.js'
+import { insertSource, insertStatement, insertTags, insertValues, newlyStored, type Inserting } from './insert-statement.js'
 import { dropExpired, readyAgain } from './unique-key.js'
 
 // Each round means that the row which stood in the way ended, or its key ran out, between two statements.
@@ -14,12 +14,14 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
   const rule = row.unique as UniqueRule
   const alone: Send = async (sql, bindings, how) => (await session.write('store a task', sql, bindings, how)).rows
   const run = outer ?? alone
-  const free = `NOT EXISTS (SELECT 1 FROM ${session.tables.results} o WHERE o.backend = i.backend AND o.task = i.task AND o.unique_key = i.unique_key AND ${readyAgain('o')})`
-  const [sql, bindings] = insertStatement(session, [row], free)
+  // Joined to the row, it would be planned for the tables as they are at first, and perhaps read all such rows for good.
+  const text = session.unseen('text')
+  const free = `NOT EXISTS (SELECT 1 FROM ${session.tables.results} o WHERE o.backend = ${text} AND o.task = ${text} AND o.unique_key = ${text} AND ${readyAgain('o')})`
+  const inserting = insertStatement(session, [row], [free, [row.backend, row.task, rule.key]])
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const [decided] = outer === null && leavesTags(session, [row])
-      ? (await session.transact('store a task', async (send) => await store(session, row, sql, bindings, send))).value
-      : await store(session, row, sql, bindings, run)
+    const [decided] = outer === null && inserting.tagsApart
+      ? (await session.transact('store a task', async (send) => await store(session, row, inserting, send))).value
+      : await store(session, row, inserting, run)
     if (decided !== undefined) return { row: newlyStored(row, decided), isDuplicate: false }
     const standing = await findStanding(session, row, rule, run)
     if (standing === null) continue
@@ -45,9 +47,9 @@ export async function insertUnique (session: Session, row: NewRow, outer: Run | 
   throw new STORE_UNAVAILABLE('store a task', 'the row under its unique key changed too often')
 }
 
-async function store (session: Session, row: NewRow, sql: string, bindings: readonly unknown[], run: Send): Promise<Array<Record<string, unknown>>> {
+async function store (session: Session, row: NewRow, { sql, bindings, tagsApart }: Inserting, run: Send): Promise<Array<Record<string, unknown>>> {
   const decided = await run(sql, bindings, { plan: 'once' })
-  if (decided.length > 0 && leavesTags(session, [row])) await insertTags(session, [row], run)
+  if (decided.length > 0 && tagsApart) await insertTags(session, [row], run)
   return decided
 }
 
@@ -58,12 +60,12 @@ export async function findStanding (session: Session, row: NewRow, rule: UniqueR
   // The row of this very id first: an earlier try may have stored it, and its key may be free again.
   const key = [row.backend, row.task, rule.key]
   const [record] = await run(`
-    SELECT ${columnsOf('r')}, s.expired FROM (
+    SELECT ${columnsOf('r')}, c.expired FROM (
       SELECT id, 0 AS place, false AS expired FROM ${tables.results} WHERE id = ${session.unseen('uuid')}
       UNION ALL SELECT h.id, 1, coalesce(h.unique_until <= ${dialect.now}, false) FROM ${tables.results} h WHERE h.backend = ${text} AND h.task = ${text} AND h.unique_key = ${text} AND h.unique_held
       UNION ALL SELECT o.id, 2, false FROM ${tables.results} o WHERE o.backend = ${text} AND o.task = ${text} AND o.unique_key = ${text} AND ${readyAgain('o')}
-    ) AS s JOIN ${tables.results} r ON r.id = s.id
-    ORDER BY s.place, r.due LIMIT 1`, [row.id, ...key, ...key], { plan: 'once' })
+    ) AS c ${dialect.lookUp(tables.results)}
+    ORDER BY c.place, r.due LIMIT 1`, [row.id, ...key, ...key], { plan: 'once' })
   return record === undefined ? null : { row: toRow(record), expired: Boolean(record['expired']) }
 }
 

@@ -5,7 +5,7 @@ import type { Run, Session } from '../session.js'
 import { breaksUniqueness } from '../faults.js'
 import { columnsOf, toRow } from '../row.js'
 import { INSERT_ROWS_MAX } from '../../core/limits.js'
-import { insertStatement, insertTags, leavesTags, newlyStored } from './insert-statement.js'
+import { insertStatement, insertTags, newlyStored } from './insert-statement.js'
 import { boundsOf, lockQueues, refuseFull, refuseOverfull } from './insert-room.js'
 import { areAlike, prepareAlike, type HowAlike } from './insert-alike.js'
 import { insertUnique } from './insert-unique.js'
@@ -88,16 +88,15 @@ function prepare (session: Session, all: readonly NewRow[], start: number): Prep
 
 /** Inside `run` where there is one, else as one statement of its own, or as a short transaction where tags are another. */
 async function insertPlain (session: Session, rows: readonly NewRow[], { run }: HowAlike): Promise<Row[]> {
-  const [sql, bindings] = insertStatement(session, rows)
-  const apart = leavesTags(session, rows)
+  const { sql, bindings, tagsApart } = insertStatement(session, rows)
   const withTags = async (send: Run): Promise<Array<Record<string, unknown>>> => {
     const decided = await send(sql, bindings, { plan: 'once' })
-    if (apart) await insertTags(session, rows, send)
+    if (tagsApart) await insertTags(session, rows, send)
     return decided
   }
   const decided = run !== null
     ? await withTags(run)
-    : apart
+    : tagsApart
       ? (await session.transact('store tasks', withTags)).value
       : (await session.write('store tasks', sql, bindings, { plan: 'once' })).rows
   if (decided.length === rows.length) return matched(rows, decided)

@@ -4,7 +4,10 @@ import { decodeLimits } from '../limits.js'
 import { quarantine } from './claim-terms.js'
 import { LANES_MAX } from './claim-in-turn.js'
 import { START } from './lanes.js'
+import { padded } from './padded.js'
 import type { Candidate, Limits } from './limited-room.js'
+
+export const GROUPS_MAX = 100 // of one claim: more would make its transaction long
 
 export interface CandidatesRequest {
   readonly heads: readonly LimitedHead[]
@@ -59,56 +62,55 @@ function lateral (session: Session, request: LimitedClaimRequest, parts: readonl
   const ours = session.unseen('text')
   const rows = rowsOf(session, request, { backend: ours, tasks: '?' })
   const bindings: unknown[] = []
-  const ctes = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
+  const ctes = (Object.keys(KINDS) as Kind[]).flatMap((kind): Cte[] => {
     const own = parts.filter((part) => part.kind === kind)
     if (own.length === 0) return []
     bindings.push(...source.bind(own.map((part) => PART.map(([column]) => part[column]))), backend, dialect.list(tasks), backend)
-    return [`${kind} AS (
+    return [[kind, `
       SELECT c.* FROM ${source.sql} AS w CROSS JOIN LATERAL (${rows(kind)} ORDER BY r.due, r.seq LIMIT w.room ${dialect.skipLocked}) AS c
-      WHERE ${notPaused(session, ours)}
-    )`]
+      WHERE ${notPaused(session, ours)}`]]
   })
   return [together(ctes), bindings]
 }
 
 /**
  * Each part as a sub-query of its own, which stops at its limit. A bare `LIMIT ?` would be looked at when the statement is
- * compiled, and have it compiled anew each time it is bound; so would another number of parts.
+ * compiled, and have it compiled anew each time it is bound.
  */
 function united (session: Session, request: LimitedClaimRequest, parts: readonly Part[]): Statement {
   const { dialect } = session
   const rows = rowsOf(session, request, { backend: 'w.backend', tasks: 'w.tasks' })
   const shared = { backend: request.backend, tasks: dialect.list(request.tasks) }
   const bindings: unknown[] = []
-  const ctes = filled(parts).map((part, place) => {
+  let room = PARTS_MAX - parts.length
+  const all = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
+    const own = parts.filter((part) => part.kind === kind)
+    const filled = padded(own, { base: 8, max: own.length + room }, (last) => ({ ...last, room: 0 }))
+    room -= filled.length - own.length
+    return filled
+  })
+  const ctes = all.map((part, place): Cte => {
     const values: Readonly<Record<string, unknown>> = { ...part, ...shared }
     const sql = `${rows(part.kind)} AND ${notPaused(session, 'w.backend')} ORDER BY r.due, r.seq LIMIT +w.room`
-    return `g${place} AS (${sql.replace(/\bw\.(\w+)/g, (_, column: string) => {
+    // Names of tables have no dots, and values are bound: what looks like a column of `w` is one.
+    return [`g${place}`, sql.replace(/\bw\.(\w+)/g, (_, column: string) => {
       bindings.push(values[column])
       return '?'
-    })})`
+    })]
   })
   return [together(ctes), bindings]
 }
 
-const PARTS_MAX = LANES_MAX + 100 // SQLite takes 500 terms in a compound SELECT
+const PARTS_MAX = LANES_MAX + GROUPS_MAX // SQLite takes 500 terms in a compound SELECT
 
-/** Those of each kind, and up to a power of two the last of them without room: a text for each number would be as many to keep. */
-function filled (parts: readonly Part[]): Part[] {
-  let room = PARTS_MAX - parts.length
-  return (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
-    const own = parts.filter((part) => part.kind === kind)
-    const more = own.length === 0 ? 0 : Math.min(room, 2 ** Math.ceil(Math.log2(own.length)) - own.length)
-    room -= more
-    return [...own, ...Array.from({ length: more }, (): Part => ({ ...own.at(-1) as Part, room: 0 }))]
-  })
-}
+type Cte = readonly [name: string, sql: string]
 
 // FOR UPDATE cannot stand in a UNION, but before it.
-function together (ctes: readonly string[]): string {
-  return `WITH ${ctes.join(', ')} ${ctes.map((cte) => `SELECT * FROM ${cte.slice(0, cte.indexOf(' '))}`).join(' UNION ALL ')}`
+function together (ctes: readonly Cte[]): string {
+  return `WITH ${ctes.map(([name, sql]) => `${name} AS (${sql})`).join(', ')} ${ctes.map(([name]) => `SELECT * FROM ${name}`).join(' UNION ALL ')}`
 }
 
+/** Its `?` are the two that are given. */
 function rowsOf ({ dialect, tables, sight }: Session, request: LimitedClaimRequest, { backend, tasks }: { readonly backend: string, readonly tasks: string }): (kind: Kind) => string {
   return (kind) => `
     SELECT r.id, r.queue, r.priority, r.due, r.seq, r.limits, r.holds FROM ${tables.results} r

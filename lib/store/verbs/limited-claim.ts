@@ -5,14 +5,11 @@ import { takenBy } from './claim.js'
 import { changes } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { batchOf } from './claims.js'
-import { candidates } from './limited-candidates.js'
+import { candidates, GROUPS_MAX } from './limited-candidates.js'
 import { countLater, type Started } from './limited-late.js'
 import { locksOf } from './limited-locks.js'
 import { Limits, namesOf, type Candidate } from './limited-room.js'
 import { takeTurn } from './turn.js'
-
-// Groups of one claim: more would make its transaction long.
-const GROUPS_MAX = 100
 
 /**
  * Claim rows that have limits, and rows of lanes in their turn. What a limit allows is counted and taken by one worker at

@@ -64,9 +64,7 @@ export async function unmarkStarted (session: Session, { worker, claim }: Token,
 
 /** Store progress, guarded by the token. */
 export async function progress (session: Session, worker: string, row: { id: string, claim: number }, value: string): Promise<boolean> {
-  return (await session.write('store progress', ...progressStatement(session, worker, row, value))).rows.length === 1
-}
-
-export function progressStatement ({ tables }: Session, worker: string, { id, claim }: { id: string, claim: number }, value: string): [sql: string, bindings: unknown[]] {
-  return [`UPDATE ${tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, id, worker, claim]]
+  const { rows } = await session.write('store progress', `
+    UPDATE ${session.tables.results} SET progress = ? WHERE id = ? AND status = 'RUNNING' AND worker = ? AND claim = ? RETURNING id`, [value, row.id, worker, row.claim])
+  return rows.length === 1
 }
