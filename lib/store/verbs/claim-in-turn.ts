@@ -92,7 +92,7 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
   const { worker, backend, limit, most, tasks } = request
   const clock = dialect.leaseClock()
   const before: unknown[] = []
-  const rows = padded(lanes, { base: 2, max: LANES_MAX }).map((lane, index) => {
+  const rows = padded(lanes, { least: 1, max: LANES_MAX }).map((lane, index) => {
     before.push(backend, lane.queue, lane.priority, lane.after?.due ?? START, lane.after?.tie ?? START, dialect.list(tasks), backend, lane.queue, index < lanes.length ? most ?? limit : 0)
     return `SELECT * FROM (
       SELECT r.id, r.seq, r.queue, r.priority, r.due, ${index} AS lane FROM ${tables.results} r

@@ -85,7 +85,7 @@ function united (session: Session, request: LimitedClaimRequest, parts: readonly
   let room = PARTS_MAX - parts.length
   const all = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
     const own = parts.filter((part) => part.kind === kind)
-    const filled = padded(own, { base: 8, max: own.length + room }, (last) => ({ ...last, room: 0 }))
+    const filled = padded(own, { least: PARTS_LEAST, max: own.length + room }, (last) => ({ ...last, room: 0 }))
     room -= filled.length - own.length
     return filled
   })
@@ -101,6 +101,7 @@ function united (session: Session, request: LimitedClaimRequest, parts: readonly
   return [together(ctes), bindings]
 }
 
+const PARTS_LEAST = 8 // of a kind, so that there are few sizes
 const PARTS_MAX = LANES_MAX + GROUPS_MAX // SQLite takes 500 terms in a compound SELECT
 
 type Cte = readonly [name: string, sql: string]
