@@ -3,8 +3,9 @@ import type { AnyTask } from '../core/task.js'
 import type { EnqueueRequest } from './base.js'
 
 /**
- * For the database backend alone: a request that keeps its arguments as their text, and makes them when somebody looks. A large enqueue has thousands of
- * them until the database has answered, and what V8 cannot collect meanwhile is what costs most of it.
+ * For the database backend alone: a request that keeps its arguments as their text, and makes them when somebody looks. A
+ * large enqueue has thousands of them until the database has answered, and what V8 cannot collect meanwhile is what costs
+ * most of it.
  */
 export class TextRequest implements EnqueueRequest {
   readonly id: string

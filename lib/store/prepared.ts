@@ -17,7 +17,7 @@ export interface Sqlite3Database {
   close (done: (error: Error | null) => void): void
 }
 
-const STATEMENTS_MAX = 200 // of a connection; we have fewer texts (what has a part for each lane or key has a few, see verbs/padded.ts)
+const STATEMENTS_MAX = 200 // of a connection; we have fewer in common use. What has a part for each lane or key has a few of each size, see verbs/padded.ts
 const KEPT_CHARS_MAX = 1_000_000 // of a connection: what was bound to a statement stays in memory until its next time
 
 /**

@@ -24,7 +24,7 @@ type Bindings = readonly unknown[]
 /** A text with its bindings. */
 export type Statement = [sql: string, bindings: unknown[]]
 
-/** Sends one statement, on whatever connection. */
+/** Sends one statement, on whatever connection. `how` is heeded where statements may be prepared. */
 export type Send = (sql: string, bindings?: Bindings, how?: Pick<How, 'plan'>) => Promise<Records>
 
 /** Sends one statement on the connection of a transaction. */

@@ -129,7 +129,7 @@ export interface Store {
   finish (worker: string, endings: readonly Ending[], ended: readonly number[]): Promise<FinishedRow[]>
   /**
    * As `finish` for one SUCCESSFUL row, inside a transaction of the task's own, with the last progress where there is any.
-   * False where the token no longer holds.
+   * False where the token no longer holds, or the row is to be cancelled.
    */
   finishIn (transaction: Knex.Transaction, worker: string, ending: Success, progress?: string): Promise<boolean>
   /** Hand rows back uncharged, READY and due as before. Answers the ids it changed. */

@@ -23,7 +23,7 @@ for (const { name } of databases) {
         await worker.finish(...rows.map((row) => ending(row, 'SUCCESSFUL')))
       }
     }
-    t.equal(texts.size, name === 'postgres' ? 1 : 3, 'one whatever there is; on SQLite for 8, 16, and 32 keys')
+    t.equal(texts.size, name === 'postgres' ? 1 : 3, 'one, or on SQLite those for 8, 16, and 32 keys')
   })
 }
 

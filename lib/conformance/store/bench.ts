@@ -162,9 +162,9 @@ export function newRow (row: Partial<NewRow> = {}): NewRow {
   }
 }
 
-/** The ending that gives a claimed row this status; READY is a retry at once. */
 interface EndingFields { value?: string, delay?: number, errors?: readonly StoredError[] }
 
+/** The ending that gives a claimed row this status; READY is a retry at once. */
 export function ending (row: { id: string, claim: number }, status: 'SUCCESSFUL', fields?: EndingFields): Success
 export function ending (row: { id: string, claim: number }, status: TaskResultStatus, fields?: EndingFields): Ending
 export function ending (row: { id: string, claim: number }, status: TaskResultStatus, { value = 'null', delay = 0, errors = [storedError()] }: EndingFields = {}): Ending {

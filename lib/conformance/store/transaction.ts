@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { v7 as uuid } from 'uuid'
 import { BACKEND, ending, ids, newRow } from './bench.js'
 import type { Chapter } from './suite.js'
+import type { ClaimedRow } from '../../store/store.js'
 
 /** What is stored in a transaction is there when it commits, and was never there when it does not. */
 export const transactionChapter: Chapter = (test) => {
@@ -81,6 +82,51 @@ export const transactionChapter: Chapter = (test) => {
     await open.rollback()
     assert.equal((await bench.get(row.id)).status, 'RUNNING')
     assert.equal((await worker.finish(ending(row, 'FAILED'))).length, 1)
+  })
+
+  test('a success that is written in a transaction gives back what its row holds: a key of a limit, and a unique one', async (bench) => {
+    const unique = { key: 'u', scope: 'unfinished', onConflict: 'return' } as const
+    const worker = await bench.worker()
+    for (const row of [{ limits: { key: 'k', concurrency: 1, rate: null } }, { unique }] as const) {
+      const [first, second] = [await bench.insertOne(row), newRow(row)]
+      await bench.store.insert([second])
+      const claim = async (): Promise<ClaimedRow[]> => [...(await worker.claimLimited()).rows, ...await worker.claim()]
+      const [claimed] = await claim()
+      assert.equal(claimed?.id, first.id)
+      assert.deepEqual(await claim(), [])
+      const open = await bench.store.begin()
+      assert.equal(await bench.store.finishIn(open.transaction, worker.id, ending(claimed, 'SUCCESSFUL')), true)
+      await open.commit()
+      await bench.store.insert([second])
+      assert.deepEqual(ids(await claim()), [second.id])
+      await worker.finish(ending({ id: second.id, claim: worker.lastClaim }, 'SUCCESSFUL'))
+    }
+  })
+
+  test('a unique key of a time is held beyond a success that is written in a transaction', async (bench) => {
+    const unique = { key: 'u', scope: 3_600_000, onConflict: 'return' } as const
+    const { row, worker } = await bench.running({ unique })
+    const open = await bench.store.begin()
+    assert.equal(await bench.store.finishIn(open.transaction, worker.id, ending(row, 'SUCCESSFUL')), true)
+    await open.commit()
+    assert.equal((await bench.store.insert([newRow({ unique })]))[0]?.row.id, row.id)
+  })
+
+  test('a success in a transaction is written with its progress, or keeps the one before; and not where it is to be cancelled', async (bench) => {
+    for (const [given, stands] of [[undefined, '1'], ['2', '2'], ['null', 'null']] as const) {
+      const { row, worker } = await bench.running()
+      await bench.store.progress(worker.id, row, '1')
+      const open = await bench.store.begin()
+      assert.equal(await bench.store.finishIn(open.transaction, worker.id, ending(row, 'SUCCESSFUL'), given), true)
+      await open.commit()
+      assert.equal((await bench.get(row.id)).progress, stands)
+    }
+    const { row, worker } = await bench.running()
+    await bench.store.cancel({ backend: BACKEND, id: row.id })
+    const open = await bench.store.begin()
+    assert.equal(await bench.store.finishIn(open.transaction, worker.id, ending(row, 'SUCCESSFUL')), false)
+    await open.rollback()
+    assert.equal((await bench.get(row.id)).status, 'RUNNING')
   })
 
   test('a success is not written in a transaction by a worker that has lost its claim', async (bench) => {

@@ -2,10 +2,10 @@ import type { Session } from '../session.js'
 
 /** Running rows of the worker that are to be cancelled. */
 export async function cancelled (session: Session, worker: string): Promise<string[]> {
-  const { tables } = session
+  const { dialect, tables } = session
   const rows = await session.read('look for cancelled tasks', `
-    SELECT c.id FROM ${tables.cancels} c JOIN ${tables.results} r ON r.id = c.id
-    WHERE c.worker = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.cancel_at IS NOT NULL`, [worker], { plan: 'once' })
+    SELECT c.id FROM (SELECT m.id, m.worker FROM ${tables.cancels} m WHERE m.worker = ?) AS c ${dialect.lookUp(tables.results)}
+      AND r.status = 'RUNNING' AND r.worker = c.worker AND r.cancel_at IS NOT NULL`, [worker], { plan: 'once' })
   return rows.map(({ id }) => id as string)
 }
 

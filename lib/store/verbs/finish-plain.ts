@@ -6,7 +6,7 @@ import { endClaims } from './claims.js'
 import { guardedUpdate } from './guarded.js'
 
 /** A success of which nothing but its value is to be written, as far as its worker knows. */
-export type PlainEnding = Success
+export type PlainEnding = Success & { readonly keyed?: false }
 
 export function isPlain (ending: Ending): ending is PlainEnding {
   return ending.status === 'SUCCESSFUL' && ending.keyed !== true

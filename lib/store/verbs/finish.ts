@@ -47,7 +47,8 @@ async function finishAny (session: Session, worker: string, endings: readonly En
 
 /**
  * Write a success, with its progress, in a transaction of the task's own; not where it is to be cancelled. It waits for
- * whoever is changing the row; from then on the transaction may stand still for `COMMIT_IDLE_MS` before the server ends it.
+ * whoever is changing the row, and says that it ended when it began to wait; from then on the transaction may stand still
+ * for `COMMIT_IDLE_MS` before the server ends it. What it sets is what `endingsStatement` does of a success.
  */
 export async function finishIn ({ dialect, tables }: Session, run: Run, worker: string, { id, claim, returnValue }: Success, progress: string | null): Promise<boolean> {
   const limit = dialect.singleWriter ? '' : `, set_config('idle_in_transaction_session_timeout', '${COMMIT_IDLE_MS}', true)`
