@@ -1,21 +1,15 @@
 import t from 'tap'
 import pg from 'pg'
-import { openStore } from '#lib/store/index.js'
 import { newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
+import { openPostgresStore } from '../support/postgres-store.ts'
 
 const postgres = databases.find(({ name }) => name === 'postgres')
 const backend = 'default'
 const { query } = pg.Client.prototype
 
 t.test('in a transaction nothing relies on what its session has prepared, which a pooler may have changed', { skip: postgres === undefined && 'without PostgreSQL' }, async (t) => {
-  const { url, close } = await (postgres as NonNullable<typeof postgres>).open()
-  const store = openStore({ url })
-  await store.open()
-  t.teardown(async () => {
-    await store.close()
-    await close()
-  })
+  const store = await openPostgresStore(t)
   const tasks = [newRow().task]
   await store.register({ id: 'w', backend, leaseMs: 600_000, tasks, quarantine: false })
   const unique = (key: string) => newRow({ backend, tags: ['a'], unique: { key, scope: 'unfinished', onConflict: 'return' } })
@@ -27,12 +21,9 @@ t.test('in a transaction nothing relies on what its session has prepared, which 
       return query.apply(this, args)
     }
   })
-  const [claimed] = await (async () => {
-    await store.insert([newRow({ backend, tags: ['a'] })])
-    await store.insert([unique('outside')])
-    await store.insert([unique('outside')])
-    return await store.claim({ worker: 'w', claim: 1, backend, lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1, start: 1, tasks })
-  })()
+  await store.insert([newRow({ backend, tags: ['a'] })])
+  for (let time = 0; time < 2; time++) await store.insert([unique('outside')])
+  const [claimed] = await store.claim({ worker: 'w', claim: 1, backend, lanes: [{ queue: 'default', priority: 0, after: null }], limit: 1, start: 1, tasks })
   t.ok(named.length > 3, 'outside of one they are prepared')
   const { transaction, commit } = await store.begin()
   named.length = 0

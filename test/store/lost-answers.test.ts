@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
 import pg from 'pg'
-import { openStore, type KnexStore } from '#lib/store/index.js'
+import type { KnexStore } from '#lib/store/index.js'
 import { Bench, ending, newRow } from '#lib/conformance/store/bench.js'
 import { databases } from '../support/databases.ts'
+import { openPostgresStore } from '../support/postgres-store.ts'
 
 // Between a statement whose answer was lost and the next try others go on. PostgreSQL only: a file answers.
 const postgres = databases.find(({ name }) => name === 'postgres')
@@ -66,13 +67,7 @@ t.test('a retry that a rescuer was quicker than is refused, though its statement
 })
 
 async function setting (t: Test): Promise<{ store: KnexStore, bench: Bench }> {
-  const { url, close } = await (postgres as NonNullable<typeof postgres>).open()
-  const store = openStore({ url })
-  await store.open()
-  t.teardown(async () => {
-    await store.close()
-    await close()
-  })
+  const store = await openPostgresStore(t)
   return { store, bench: new Bench({ store, connect: async () => store, close: async () => {} }) }
 }
 

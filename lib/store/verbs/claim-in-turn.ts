@@ -1,7 +1,7 @@
 import type { ClaimRequest, Lane } from '../store.js'
 import type { Procedure } from '../procedures.js'
 import type { Run, Session } from '../session.js'
-import { asChanged, BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine } from './claim-terms.js'
+import { asChanged, BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, notPaused, quarantine } from './claim-terms.js'
 import { claimedColumns, restOf } from './claimed.js'
 import { START } from './lanes.js'
 import { padded } from './padded.js'
@@ -98,7 +98,7 @@ function pick (session: Session, request: ClaimRequest, lanes: readonly Lane[]):
       SELECT r.id, r.seq, r.queue, r.priority, r.due, ${index} AS lane FROM ${tables.results} r
       WHERE r.backend = ? AND r.queue = ? AND r.priority = ? AND r.claimable AND ${quarantine(request)}
         AND (r.due, r.seq) > (?, ?) AND r.due <= ${dialect.now} AND ${dialect.isIn('r.task', 'text')}
-        AND NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ? AND q.name = ? AND q.paused_at IS NOT NULL)
+        AND ${notPaused(tables, '?', '?')}
       ORDER BY r.due, r.seq LIMIT +?)`
   })
   if (most !== undefined) before.push(most)

@@ -1,6 +1,7 @@
 import type { ClaimRequest } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { Session } from '../session.js'
+import type { Tables } from '../tables.js'
 import { WORKER_IDS_MAX } from '../../core/limits.js'
 import { limitedScope } from './lanes.js'
 
@@ -44,6 +45,11 @@ export function noneLimited (session: Session, { unlessLimited, quarantined = fa
 
 export function limitedBindings ({ unlessLimited, backend }: ClaimRequest): string[] {
   return unlessLimited === true ? [backend] : []
+}
+
+/** Asked by the claim itself: the queue may have been paused since its rows were looked for. */
+export function notPaused ({ queues }: Tables, backend: string, queue: string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${queues} q WHERE q.backend = ${backend} AND q.name = ${queue} AND q.paused_at IS NOT NULL)`
 }
 
 export function quarantine ({ quarantined }: Pick<ClaimRequest, 'quarantined'>): string {

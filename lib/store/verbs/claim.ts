@@ -1,9 +1,8 @@
 import type { ClaimedRow, ClaimRequest, Lane, QueueSelection, Token } from '../store.js'
 import type { Session, Statement } from '../session.js'
-import type { Tables } from '../tables.js'
 import { charsOf } from '../chars.js'
 import { claimByCall, claimInTurn, LANES_MAX } from './claim-in-turn.js'
-import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, quarantine } from './claim-terms.js'
+import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, notPaused, quarantine } from './claim-terms.js'
 import { claimedColumns, inOrder, toClaimed } from './claimed.js'
 import { CALL_CHARS_MAX } from '../procedures.js'
 import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
@@ -64,7 +63,7 @@ function oneStatement (session: Session, request: ClaimRequest): Statement {
           ORDER BY r.due, r.seq LIMIT ${boundOf(most ?? limit)} ${dialect.skipLocked}
         ) AS next LIMIT ${wanted}
       ) AS c
-      WHERE ${notPaused(tables, ours)}`
+      WHERE ${notPaused(tables, ours, 'l.queue')}`
   const picked = most === undefined
     ? `picked AS MATERIALIZED (SELECT c.place FROM ${rows} ORDER BY l.priority DESC, c.due, c.seq LIMIT ${wanted})`
     : `found AS MATERIALIZED (SELECT c.place, l.queue, l.priority, c.due, c.seq FROM ${rows}),
@@ -129,8 +128,4 @@ export function takenBy ({ dialect, tables }: Session, { worker, claim }: Token)
       SELECT r.* FROM ${tables.claims} c CROSS JOIN ${ids.from} JOIN ${tables.results} r ON r.id = ${ids.id}
       WHERE c.worker = ? AND c.claim = ? AND r.status = 'RUNNING' AND r.worker = c.worker AND r.claim = c.claim
     ) AS taken`, [worker, claim]]
-}
-
-function notPaused (tables: Tables, ours: string): string {
-  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${ours} AND q.name = l.queue AND q.paused_at IS NOT NULL)`
 }

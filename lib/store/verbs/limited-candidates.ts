@@ -1,7 +1,7 @@
 import type { LimitedClaimRequest, LimitedHead } from '../store.js'
 import type { Run, Session, Statement } from '../session.js'
 import { decodeLimits } from '../limits.js'
-import { quarantine } from './claim-terms.js'
+import { notPaused, quarantine } from './claim-terms.js'
 import { LANES_MAX } from './claim-in-turn.js'
 import { START } from './lanes.js'
 import { padded } from './padded.js'
@@ -54,6 +54,12 @@ function partsOf ({ limit, lanes = [] }: LimitedClaimRequest, heads: readonly Li
   ]
 }
 
+/** Of each kind that there is. */
+function byKind (parts: readonly Part[]): Array<[kind: Kind, own: Part[]]> {
+  const kinds = Object.keys(KINDS) as Kind[]
+  return kinds.map((kind): [Kind, Part[]] => [kind, parts.filter((part) => part.kind === kind)]).filter(([, own]) => own.length > 0)
+}
+
 /** One plan whatever the number of parts: to plan each of a hundred by itself took twenty times as long as to run them. */
 function lateral (session: Session, request: LimitedClaimRequest, parts: readonly Part[]): Statement {
   const { dialect } = session
@@ -62,13 +68,11 @@ function lateral (session: Session, request: LimitedClaimRequest, parts: readonl
   const ours = session.unseen('text')
   const rows = rowsOf(session, request, { backend: ours, tasks: '?' })
   const bindings: unknown[] = []
-  const ctes = (Object.keys(KINDS) as Kind[]).flatMap((kind): Cte[] => {
-    const own = parts.filter((part) => part.kind === kind)
-    if (own.length === 0) return []
+  const ctes = byKind(parts).map(([kind, own]): Cte => {
     bindings.push(...source.bind(own.map((part) => PART.map(([column]) => part[column]))), backend, dialect.list(tasks), backend)
-    return [[kind, `
+    return [kind, `
       SELECT c.* FROM ${source.sql} AS w CROSS JOIN LATERAL (${rows(kind)} ORDER BY r.due, r.seq LIMIT w.room ${dialect.skipLocked}) AS c
-      WHERE ${notPaused(session, ours)}`]]
+      WHERE ${notPaused(session.tables, ours, 'w.queue')}`]
   })
   return [together(ctes), bindings]
 }
@@ -83,15 +87,14 @@ function united (session: Session, request: LimitedClaimRequest, parts: readonly
   const shared = { backend: request.backend, tasks: dialect.list(request.tasks) }
   const bindings: unknown[] = []
   let room = PARTS_MAX - parts.length
-  const all = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
-    const own = parts.filter((part) => part.kind === kind)
+  const all = byKind(parts).flatMap(([, own]) => {
     const filled = padded(own, { least: PARTS_LEAST, max: own.length + room }, (last) => ({ ...last, room: 0 }))
     room -= filled.length - own.length
     return filled
   })
   const ctes = all.map((part, place): Cte => {
     const values: Readonly<Record<string, unknown>> = { ...part, ...shared }
-    const sql = `${rows(part.kind)} AND ${notPaused(session, 'w.backend')} ORDER BY r.due, r.seq LIMIT +w.room`
+    const sql = `${rows(part.kind)} AND ${notPaused(session.tables, 'w.backend', 'w.queue')} ORDER BY r.due, r.seq LIMIT +w.room`
     // Names of tables have no dots, and values are bound: what looks like a column of `w` is one.
     return [`g${place}`, sql.replace(/\bw\.(\w+)/g, (_, column: string) => {
       bindings.push(values[column])
@@ -117,11 +120,6 @@ function rowsOf ({ dialect, tables, sight }: Session, request: LimitedClaimReque
     SELECT r.id, r.queue, r.priority, r.due, r.seq, r.limits, r.holds FROM ${tables.results} r
     WHERE r.backend = ${backend} AND ${KINDS[kind]} AND r.priority = w.priority AND r.due <= ${dialect.now} AND ${quarantine(request)}
       AND ${dialect.isIn('r.task', 'text', sight).replace('?', tasks)}`
-}
-
-/** Asked again: the queue may have been paused since the rows were looked for. */
-function notPaused ({ tables }: Session, backend: string): string {
-  return `NOT EXISTS (SELECT 1 FROM ${tables.queues} q WHERE q.backend = ${backend} AND q.name = w.queue AND q.paused_at IS NOT NULL)`
 }
 
 function toCandidate (record: Record<string, unknown>): Candidate {
