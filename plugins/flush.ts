@@ -14,7 +14,9 @@ export interface HeldEnqueue {
   readonly held: HeldResult
 }
 
-interface Failure { readonly group: readonly HeldEnqueue[], readonly error: Error }
+/** Of one backend: stored in one round trip. */
+type Group = readonly HeldEnqueue[]
+interface Failure { readonly group: Group, readonly error: Error }
 
 // What the same call would meet again, however often it is made.
 const HOPELESS = [INVALID_TASK, INVALID_ARGUMENT, INVALID_BACKEND, UNSUPPORTED, CLOSED]
@@ -45,19 +47,22 @@ export async function flushNow (core: TaskCore, items: readonly HeldEnqueue[], l
  */
 export async function flushForSure (core: TaskCore, items: readonly HeldEnqueue[], log: FastifyBaseLogger): Promise<Error | null> {
   const deadline = performance.now() + core.settings.flushRetry
+  const failed = await tryEach(core, byBackend(items))
+  return failed.length === 0 ? null : await flushAgain(core, failed, deadline, log)
+}
+
+async function flushAgain (core: TaskCore, failures: readonly Failure[], deadline: number, log: FastifyBaseLogger): Promise<Error | null> {
   const lost: Failure[] = []
-  let groups = byBackend(items)
-  for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, PAUSE_MAX_MS)) {
-    const failures = await Promise.all(groups.map(async (group) => await attempt(core, group)))
+  for (let [failed, pause] = [failures, PAUSE_MS]; ; pause = Math.min(pause * 2, PAUSE_MAX_MS)) {
     const late = performance.now() + pause > deadline
-    groups = []
-    for (const failure of failures) {
-      if (failure === null) continue
+    const groups: Group[] = []
+    for (const failure of failed) {
       if (late || HOPELESS.some((kind) => failure.error instanceof kind)) lost.push(failure)
       else groups.push(failure.group)
     }
     if (groups.length === 0) break
     await delay(pause)
+    failed = await tryEach(core, groups)
   }
   return lost.length === 0 ? null : await report(core, lost, log)
 }
@@ -78,7 +83,7 @@ export function idsOf (items: readonly HeldEnqueue[]): string[] {
   return items.map(({ request }) => request.id)
 }
 
-function byBackend (items: readonly HeldEnqueue[]): Array<readonly HeldEnqueue[]> {
+function byBackend (items: readonly HeldEnqueue[]): Group[] {
   if (items.length === 1) return [items]
   const groups = new Map<BaseTaskBackend<any>, HeldEnqueue[]>()
   for (const item of items) {
@@ -89,19 +94,26 @@ function byBackend (items: readonly HeldEnqueue[]): Array<readonly HeldEnqueue[]
   return [...groups.values()]
 }
 
-async function attempt (core: TaskCore, group: readonly HeldEnqueue[]): Promise<Failure | null> {
-  try {
-    await store(core, group)
-    return null
-  } catch (error) {
-    return { group, error: error as Error }
+/** The groups that could not be stored. */
+async function tryEach (core: TaskCore, groups: readonly Group[]): Promise<Failure[]> {
+  const failed: Failure[] = []
+  const attempt = async (group: Group): Promise<void> => {
+    try {
+      await store(core, group)
+    } catch (error) {
+      failed.push({ group, error: error as Error })
+    }
   }
+  // Each request that enqueues waits here, most for one backend.
+  if (groups.length === 1) await attempt(groups[0] as Group)
+  else await Promise.all(groups.map(attempt))
+  return failed
 }
 
-async function store (core: TaskCore, group: readonly HeldEnqueue[]): Promise<TaskResult[]> {
+async function store (core: TaskCore, group: Group): Promise<TaskResult[]> {
   const { backend } = group[0] as HeldEnqueue
   const results = await core.send(backend, Object.freeze(group.map(({ request }) => request)))
-  for (const [index, { held }] of group.entries()) held.follow(results[index] as TaskResult)
+  group.forEach(({ held }, index) => { held.follow(results[index] as TaskResult) })
   return results
 }
 

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { Knex } from 'knex'
 import { BaseTaskBackend } from '../lib/backends/base.js'
 import { INVALID_CONFIG, INVALID_TASK, UNSUPPORTED } from '../lib/core/errors.js'
@@ -28,9 +28,11 @@ export class RequestCollection {
   readonly scope: TransactionScope = { open: null }
   readonly #collections: RequestCollections
   readonly #core: TaskCore
-  readonly #request: FastifyRequest
   readonly #config: RouteTasksConfig
+  /** Null once the response is over: what waits for the database is not to keep the request, and all that hangs on it. */
+  #request: FastifyRequest | null
   #reply: FastifyReply | null = null
+  #lastLog: FastifyBaseLogger
   #items: HeldEnqueue[] = []
   #state: 'open' | 'leaving' | 'left' | 'dropped' = 'open'
   #rejected = false
@@ -50,6 +52,7 @@ export class RequestCollection {
     this.#collections = collections
     this.#core = core
     this.#request = request
+    this.#lastLog = request.log
     this.#config = config
     this.tasks = new RequestTasks(this)
   }
@@ -67,7 +70,7 @@ export class RequestCollection {
 
   /** The reply is known: from now on its end is heard of. */
   attach (reply: FastifyReply): void {
-    if (this.#reply !== null) return
+    if (this.#reply !== null || this.#request === null) return
     this.#reply = reply
     const { raw } = reply
     if (raw.writableEnded) { // touched after the response: there is no end to wait for
@@ -94,7 +97,7 @@ export class RequestCollection {
     const request = this.#core.request(task, args, backend)
     const item: HeldEnqueue = { backend, request, held: BaseTaskBackend.hold(backend, request, () => this.#withdraw(item)) }
     if (this.#state === 'open' || this.#state === 'leaving') this.#items.push(item)
-    else if (this.#state === 'left') this.#collections.track(flushForSure(this.#core, [item], this.#request.log))
+    else if (this.#state === 'left') this.#collections.track(flushForSure(this.#core, [item], this.#log))
     else this.#drop([item])
     return item.held.result
   }
@@ -106,12 +109,13 @@ export class RequestCollection {
 
   async transaction (): Promise<Knex.Transaction> {
     const { transaction } = this.#config
-    if (transaction === undefined || transaction === false) {
-      const { method, url = this.#request.url } = this.#request.routeOptions
+    const request = this.#request
+    if ((transaction === undefined || transaction === false) && request !== null) {
+      const { method, url = request.url } = request.routeOptions
       throw new INVALID_CONFIG(`Route ${String(method)} ${url}`, 'request.tasks.transaction() needs config: { tasks: { transaction: true } }, or an alias.')
     }
-    const alias = transaction === true ? 'default' : transaction
-    if (this.#state !== 'open' || this.#replied) throw new UNSUPPORTED(alias, 'a transaction after the reply has left')
+    const alias = typeof transaction === 'string' ? transaction : 'default'
+    if (request === null || this.#state !== 'open' || this.#replied) throw new UNSUPPORTED(alias, 'a transaction after the reply has left')
     // Where the route's hooks have not entered the scope (it was declared before the plugin): from here on.
     if (openTransaction.getStore() !== this.scope) openTransaction.enterWith(this.scope)
     this.#opening ??= RouteTransaction.open(this.#core.backend(alias), this.scope)
@@ -153,6 +157,9 @@ export class RequestCollection {
     try {
       const dropped = this.#isDropped()
       const drop = typeof dropped === 'boolean' ? dropped : await dropped
+      this.#lastLog = this.#log
+      this.#request = null
+      this.#reply = null
       if (this.#opening !== null) await this.#rollback()
       if (drop) {
         this.#drop(this.#take())
@@ -161,11 +168,14 @@ export class RequestCollection {
       }
       const items = this.#take()
       this.#state = 'left'
-      if (items.length > 0) await flushForSure(this.#core, items, this.#request.log)
+      if (items.length > 0) await flushForSure(this.#core, items, this.#log)
     } finally {
       this.#settle(this.#state === 'dropped' ? 'dropped' : 'left')
     }
   }
+
+  /** A hook may give the request another one. */
+  get #log (): FastifyBaseLogger { return this.#request?.log ?? this.#lastLog }
 
   async #flush (): Promise<void> {
     await this.#commit()
@@ -173,7 +183,7 @@ export class RequestCollection {
     this.#state = 'left'
     this.#collections.expect(this)
     try {
-      const lost = await flushForSure(this.#core, items, this.#request.log)
+      const lost = await flushForSure(this.#core, items, this.#log)
       if (lost !== null) throw flushFailed(items.length, lost)
     } finally {
       this.#settle('left')
@@ -194,10 +204,10 @@ export class RequestCollection {
     }
     this.#state = 'left'
     try {
-      if (items.length > 0) await flushNow(this.#core, items, this.#request.log)
+      if (items.length > 0) await flushNow(this.#core, items, this.#log)
       this.#settle('left')
     } catch (error) {
-      if (this.#gone) await flushForSure(this.#core, items, this.#request.log)
+      if (this.#gone) await flushForSure(this.#core, items, this.#log)
       else for (const { held } of items) held.drop()
       this.#settle(this.#gone ? 'left' : 'dropped')
       throw error
@@ -205,17 +215,18 @@ export class RequestCollection {
   }
 
   #isDropped (): boolean | Promise<boolean> {
-    const failed = this.#rejected || this.#collections.hasThrown(this.#request) || (this.#reply !== null && this.#reply.statusCode >= 500)
+    const [request, reply] = [this.#request, this.#reply]
+    const failed = this.#rejected || (request !== null && this.#collections.hasThrown(request)) || (reply !== null && reply.statusCode >= 500)
     const { discardOn } = this.#core.settings
-    if (discardOn === undefined || this.#reply === null) return failed
-    return this.#askWhether(discardOn, this.#reply, failed)
+    if (discardOn === undefined || request === null || reply === null) return failed
+    return this.#askWhether(discardOn, request, reply, failed)
   }
 
-  async #askWhether (discardOn: NonNullable<TaskCore['settings']['discardOn']>, reply: FastifyReply, failed: boolean): Promise<boolean> {
+  async #askWhether (discardOn: NonNullable<TaskCore['settings']['discardOn']>, request: FastifyRequest, reply: FastifyReply, failed: boolean): Promise<boolean> {
     try {
-      return Boolean(await discardOn(this.#request, reply))
+      return Boolean(await discardOn(request, reply))
     } catch (error) {
-      this.#request.log.error(briefFailure(error), 'discardOn failed; the default rule holds')
+      this.#log.error(briefFailure(error), 'discardOn failed; the default rule holds')
       return failed
     }
   }
@@ -263,11 +274,11 @@ export class RequestCollection {
 
   #drop (items: readonly HeldEnqueue[]): void {
     for (const { held } of items) held.drop()
-    if (items.length > 0) this.#request.log.info({ tasks: idsOf(items) }, 'the tasks of a failed request were dropped')
+    if (items.length > 0) this.#log.info({ tasks: idsOf(items) }, 'the tasks of a failed request were dropped')
   }
 
   #clientGone (): void {
-    if (this.#state !== 'open' || this.#finished || this.#gone) return
+    if (this.#state !== 'open' || this.#finished || this.#gone || this.#request === null) return
     this.#gone = true
     this.#collections.expect(this)
     if (this.#replied) void this.leave()

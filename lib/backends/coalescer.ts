@@ -14,27 +14,37 @@ interface Entry {
 }
 
 const SECOND_ROWS_MIN = 4 // and at least as many as are under way, or the batches would only become smaller
+const SECOND_BESIDE_MAX = 12 // rows: a statement costs the server about as much as so many more of them
+const SECOND_AFTER_MS = 5 // of more rows: a database on the same machine has answered by then
 
 /**
  * Enqueues that meet share a statement: while one INSERT is under way, those that come wait for the next one. An idle
  * database is asked at the end of the current tick, so that nothing is added to a lone enqueue. Where several may write at
- * once, a second statement leaves beside the first as soon as it has as many rows: callers that come in turns, as those
- * of a busy server do, would else wait for two syncs of the log, their own and that of the others. Each caller has its
- * own rows back once they are stored, and its own error.
+ * once, a second statement leaves beside the first when it has as many rows: callers that come in turns, as those of a
+ * busy server do, would else wait for two syncs of the log, their own and that of the others. Where the first has many
+ * rows, two would only cost more than one of all that wait, unless the database is far away. Each caller has its own rows
+ * back once they are stored, and its own error.
  */
 export class Coalescer {
   readonly #insert: Insert
   readonly #most: number
+  readonly #secondAfterMs: number
   #waiting: Entry[] = []
   #waitingRows = 0
   #statements = 0
   #rows = 0
   #gathering = false
+  #sentAt = 0
+  #second: NodeJS.Timeout | null = null
 
-  /** @param most - statements under way at once: 1 where the database has one writer, else 2 */
-  constructor (insert: Insert, most: 1 | 2) {
+  /**
+   * @param most - statements under way at once: 1 where the database has one writer, else 2
+   * @param secondAfterMs - for so long a large statement has to be under way before another leaves beside it
+   */
+  constructor (insert: Insert, most: 1 | 2, secondAfterMs = SECOND_AFTER_MS) {
     this.#insert = insert
     this.#most = most
+    this.#secondAfterMs = secondAfterMs
   }
 
   async add (rows: readonly NewRow[]): Promise<InsertedRow[]> {
@@ -43,7 +53,8 @@ export class Coalescer {
       for (const { args } of rows) bytes += args.length
       this.#waiting.push({ rows, bytes, resolve, reject })
       this.#waitingRows += rows.length
-      if (this.#gathering || !this.#mayBegin()) return
+      if (this.#gathering) return
+      if (!this.#mayBegin()) { this.#beginLater(); return }
       this.#gathering = true
       queueMicrotask(() => {
         this.#gathering = false
@@ -54,11 +65,25 @@ export class Coalescer {
 
   #mayBegin (): boolean {
     if (this.#statements === 0) return true
+    return this.#mayBeginBeside && (this.#rows <= SECOND_BESIDE_MAX || performance.now() - this.#sentAt >= this.#secondAfterMs)
+  }
+
+  get #mayBeginBeside (): boolean {
     return this.#statements < this.#most && this.#waitingRows >= Math.max(this.#rows, SECOND_ROWS_MIN)
   }
 
   #begin (): void {
     while (this.#waiting.length > 0 && this.#mayBegin()) void this.#sendNext()
+    this.#beginLater()
+  }
+
+  /** Once what is under way has been so for long enough. */
+  #beginLater (): void {
+    if (this.#second !== null || !this.#mayBeginBeside) return
+    this.#second = setTimeout(() => {
+      this.#second = null
+      this.#begin()
+    }, Math.max(1, this.#sentAt + this.#secondAfterMs - performance.now()))
   }
 
   async #sendNext (): Promise<void> {
@@ -67,9 +92,11 @@ export class Coalescer {
     this.#waitingRows -= rows
     this.#rows += rows
     this.#statements += 1
+    this.#sentAt = performance.now()
     await this.#send(entries)
     this.#rows -= rows
     this.#statements -= 1
+    if (this.#second !== null) { clearTimeout(this.#second); this.#second = null }
     this.#begin()
   }
 

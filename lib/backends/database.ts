@@ -118,7 +118,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     if (openTransaction.getStore() !== undefined) await this.refuseWithinTransaction(keyed ? rows : [])
     // A row with a unique key may have to wait for a stranger's transaction, and must not make others wait with it.
     const inserted = keyed ? await this.store.insert(rows) : await this.#coalescer.add(rows)
-    const results = await this.#resultsOf(requests, inserted)
+    const made = this.#resultsOf(requests, inserted)
+    const results = Array.isArray(made) ? made : await made
     this.#announce(results)
     return results
   }
@@ -229,13 +230,14 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
     return texts.some((text) => typeof text !== 'string') ? Promise.all(texts).then(rowsWith) : rowsWith(texts as string[])
   }
 
-  async #resultsOf (requests: readonly EnqueueRequest[], inserted: readonly InsertedRow[]): Promise<TaskResult[]> {
-    const results: TaskResult[] = []
-    for (const [index, request] of requests.entries()) {
-      const each = inserted[index] as InsertedRow
-      results.push(each.isDuplicate ? this.resultOf({ ...await this.decodeRow(each.row), isDuplicate: true }) : this.#resultOfNew(request, each))
-    }
-    return results
+  /** A promise only where a row that was there already has to be decoded. */
+  #resultsOf (requests: readonly EnqueueRequest[], inserted: readonly InsertedRow[]): TaskResult[] | Promise<TaskResult[]> {
+    const resultOf = (request: EnqueueRequest, index: number): TaskResult => this.#resultOfNew(request, inserted[index] as InsertedRow)
+    if (!inserted.some(({ isDuplicate }) => isDuplicate)) return requests.map(resultOf)
+    return Promise.all(requests.map(async (request, index) => {
+      const { isDuplicate, row } = inserted[index] as InsertedRow
+      return isDuplicate ? this.resultOf({ ...await this.decodeRow(row), isDuplicate }) : resultOf(request, index)
+    }))
   }
 
   #resultOfNew ({ id, argsText, task: { name: taskName, queueName, priority } }: EnqueueRequest, inserted: InsertedRow): TaskResult {
