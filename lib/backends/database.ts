@@ -50,6 +50,8 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   readonly queueLimits: ReadonlyMap<string, ClaimLimits>
   readonly #maxReady: ReadonlyMap<string, number>
   readonly #templates = new WeakMap<AnyTask, RowTemplate>()
+  /** Of rows that have none of their own. */
+  readonly #rules = new WeakMap<AnyTask, Rules>()
   readonly #source: ResultSource
   readonly #closing = new AbortController()
   readonly #watched: Watched = {
@@ -185,7 +187,10 @@ export class DatabaseBackend extends BaseTaskBackend<RunOptions> implements Back
   }
 
   rulesOf (task: AnyTask, row: Row): Rules {
-    return decodeRules(row.options, task, this.defaults)
+    if (row.options !== null) return decodeRules(row.options, task, this.defaults)
+    let rules = this.#rules.get(task)
+    if (rules === undefined) this.#rules.set(task, rules = decodeRules(null, task, this.defaults))
+    return rules
   }
 
   /**

@@ -5,7 +5,7 @@ import type { TaskResult } from '../core/result.js'
 import type { ContextVerbs } from './context.js'
 import type { Outcome, AbortCause } from './outcome.js'
 
-/** One attempt to be run: everything it needs, nothing it could write with. */
+/** One attempt to be run: everything it needs, nothing it could write with. Its functions are called on it. */
 export interface AttemptRequest {
   readonly app: FastifyInstance
   readonly task: AnyTask
@@ -32,7 +32,7 @@ export interface AttemptRequest {
    */
   readonly transaction?: <T>(fn: (trx: Knex.Transaction) => Promise<T>, encode: (value: T) => Promise<string>) => Promise<T>
   /** Runs the task somewhere else than here; absent: its function is called. */
-  readonly isolated?: (request: AttemptRequest, verbs: Pick<ContextVerbs, 'progress' | 'signal'>) => Promise<unknown>
+  readonly isolated?: undefined | ((request: AttemptRequest, verbs: Pick<ContextVerbs, 'progress' | 'signal'>) => Promise<unknown>)
 }
 
 /** An attempt under way. */

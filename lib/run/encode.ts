@@ -10,7 +10,7 @@ type Encoding = Pick<AttemptRequest, 'encode' | 'maxResultBytes' | 'maxDepth'>
  */
 export function encodeReturned (request: Encoding, value: unknown): string | Promise<string> {
   const { encode, maxResultBytes: maxBytes, maxDepth } = request
-  if (encode === undefined) return encodeValue(value, { maxBytes, maxDepth, path: 'it', error: (path, reason) => new INVALID_RESULT(`${path}: ${reason}`) })
+  if (encode === undefined) return encodeValue(value, { maxBytes, maxDepth, path: 'it', error: refused })
   try {
     const encoded = encode(value === undefined ? null : value)
     return typeof encoded === 'string' ? encoded : Promise.resolve(encoded).then(checkText, (error: unknown) => { throw invalidResult(error) })
@@ -24,6 +24,10 @@ export async function encodeProgress (request: Encoding, value: unknown): Promis
   const { encode, maxResultBytes: maxBytes, maxDepth } = request
   if (encode === undefined) return encodeValue(value, { maxBytes, maxDepth, path: 'progress' })
   return checkText(await encode(value === undefined ? null : value))
+}
+
+function refused (path: string, reason: string): Error {
+  return new INVALID_RESULT(`${path}: ${reason}`)
 }
 
 function checkText (text: unknown): string {

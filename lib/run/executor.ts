@@ -111,8 +111,8 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   }
 
   async transaction<T> (fn: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-    const { transaction, task } = this.#request
-    if (transaction === undefined) throw new UNSUPPORTED(task.backend, 'context.transaction()')
+    const request = this.#request
+    if (request.transaction === undefined) throw new UNSUPPORTED(request.task.backend, 'context.transaction()')
     if (this.#settled) throw new ATTEMPT_ENDED('open a transaction')
     this.#mayCommit()
     if (this.#transaction === 'open') throw new ATTEMPT_ENDED('open a second transaction beside the first')
@@ -122,7 +122,7 @@ class Attempt implements RunningAttempt, CurrentAttempt {
       // It keeps rows locked, and SQLite's only writer: it does not outlive the attempt, whatever the function waits for.
       const left = new Promise<never>((_resolve, reject) => { this.#leaveTransaction = reject })
       left.catch(() => {})
-      const open = transaction(async (trx) => {
+      const open = request.transaction(async (trx) => {
         this.#mayCommit() // it may have waited for its turn until the attempt had ended
         return await Promise.race([this.#runInside(fn, trx), left])
       }, async (returned) => await this.#encodeForCommit(returned))
@@ -154,9 +154,9 @@ class Attempt implements RunningAttempt, CurrentAttempt {
     const { task, args } = this.#request
     let returned: unknown
     try {
-      const { isolated } = this.#request
-      if (isolated !== undefined) returned = isolated(this.#request, this)
-      else returned = task.takesContext ? task.func(createContext(this.#request, this), ...args) : task.func(...args)
+      const request = this.#request
+      if (request.isolated !== undefined) returned = request.isolated(request, this)
+      else returned = task.takesContext ? task.func(createContext(request, this), ...args) : task.func(...args)
       if ((typeof returned === 'object' && returned !== null) || typeof returned === 'function') {
         // Also for what is no promise of ours: resolve() takes any thenable, once, and catches what it throws.
         Promise.resolve(returned).then((value) => { this.#returned(value) }, (error: unknown) => { this.#threw(error) })

@@ -168,13 +168,16 @@ export class Reporter {
     const finished = endings.length > 0 ? await store.finish(worker, endings.map(({ ending }) => ending as Ending), ended) : []
     ledger.written(claims, ended)
     for (const report of releases) this.#returning.delete(report)
-    this.#tell(releases, new Map(released.map((id) => [id, null])))
-    this.#tell(endings, new Map(finished.map((row) => [row.id, row])))
+    const taken = new Set(released)
+    this.#tell(releases, ({ row }) => taken.has(row.id) ? null : undefined)
+    this.#tell(endings, inTheirOrder(endings, finished))
   }
 
-  #tell (reports: readonly Report[], accepted: ReadonlyMap<string, FinishedRow | null>): void {
-    for (const { row, ending, written } of reports) {
-      const finished = accepted.get(row.id)
+  /** `accepted`: undefined where the store refused it. */
+  #tell (reports: readonly Report[], accepted: (report: Report, index: number) => FinishedRow | null | undefined): void {
+    for (const [index, report] of reports.entries()) {
+      const { row, ending, written } = report
+      const finished = accepted(report, index)
       if (finished !== undefined) { written?.(finished); continue }
       this.#refused += 1
       this.#settings.log.warn({ err: new CLAIM_LOST(row.id), id: row.id, task: row.task, worker: this.#settings.worker, write: ending?.status ?? 'release' }, 'a write was refused: the claim is lost')
@@ -198,6 +201,13 @@ export class Reporter {
     const failure = describeFailure(new INVALID_RESULT('the database refuses it'), row.attempts, Date.now())
     return [{ ...report, strikes: 0, ending: { id: row.id, claim: row.claim, status: 'FAILED', errors: withError(row.errors, failure) } }]
   }
+}
+
+/** What has become of each. The usual case, of a thousand rows at a time, is that all were accepted, and came back as they went. */
+function inTheirOrder (endings: readonly Report[], finished: readonly FinishedRow[]): (report: Report, index: number) => FinishedRow | undefined {
+  if (finished.length === endings.length && endings.every(({ row }, index) => finished[index]?.id === row.id)) return (_report, index) => finished[index]
+  const byId = new Map(finished.map((row) => [row.id, row]))
+  return ({ row }) => byId.get(row.id)
 }
 
 /** The call failed, but it may have taken effect. */

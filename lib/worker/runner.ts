@@ -1,12 +1,9 @@
 import type { ResultFields } from '../core/result.js'
-import { optionsOf, type AnyTask } from '../core/task.js'
+import type { AnyTask } from '../core/task.js'
 import type { ClaimedRow, Ending, FinishedRow } from '../store/store.js'
 import type { AbortCause, Outcome } from '../run/outcome.js'
 import type { RunningAttempt } from '../run/attempt.js'
-import type { Isolation } from '../run/isolated.js'
-import type { TasksHost } from '../core/host.js'
 import { fieldsOf } from '../backends/codec.js'
-import type { DatabaseBackend } from '../backends/database.js'
 import { CLAIM_LOST, TIMEOUT } from '../core/errors.js'
 import { PROGRESS_WAIT_MS } from '../core/limits.js'
 import { describeFailure } from '../core/failure.js'
@@ -15,12 +12,12 @@ import { checkStoredArguments } from '../core/schema.js'
 import { runAttempt } from '../run/executor.js'
 import { openTransaction } from '../run/open-transaction.js'
 import type { Entry } from './buffer.js'
+import { ClaimedAttempt, type AttemptHouse } from './claimed-attempt.js'
 import type { Pace } from './pace.js'
 import { monotonic, settledWithin } from './pause.js'
 import { Progress } from './progress.js'
 import type { Session } from './session.js'
 import { Telling } from './telling.js'
-import { commitWith } from './transaction.js'
 
 /** A claimed row that was started. */
 export interface Run {
@@ -45,12 +42,8 @@ export interface Run {
   progress: Progress | null
 }
 
-export interface RunnerSettings {
-  readonly host: TasksHost
-  readonly backend: DatabaseBackend
+export interface RunnerSettings extends Omit<AttemptHouse, 'progress'> {
   readonly pace: Pace
-  /** Made when it is first asked for. */
-  readonly isolation: () => Promise<Isolation>
   /** The attempt has settled: its slot is free. */
   readonly onFree: (run: Run) => void
   /** The attempt has an outcome, and goes on running all the same. */
@@ -62,10 +55,12 @@ export interface RunnerSettings {
 /** Runs claimed rows: from a row to an outcome, and from that to what is written. */
 export class Runner {
   readonly #settings: RunnerSettings
+  readonly #house: AttemptHouse
   readonly #telling: Telling
 
   constructor (settings: RunnerSettings) {
     this.#settings = settings
+    this.#house = { ...settings, progress: async (run, text) => { await this.#progress(run, text) } }
     this.#telling = new Telling(settings.host, settings.backend)
   }
 
@@ -92,7 +87,7 @@ export class Runner {
 
   #begin (run: Run, fields: ResultFields): void {
     const { host, backend } = this.#settings
-    const { row, session } = run
+    const { row } = run
     if (run.aborted !== null) return // handed back
     const task = host.registry.get(row.task)
     // The claim asked for known names only; a task cannot be taken off again.
@@ -103,27 +98,10 @@ export class Runner {
     } catch (error) {
       return this.#refuse(run, error, fields)
     }
-    const { timeout, timeoutGrace } = backend.rulesOf(task, row)
+    const rules = backend.rulesOf(task, row)
     host.events.emit('onStarted', result)
-    if (timeout !== null) this.#watch(run, task, timeout, timeoutGrace) // before it runs: it may block at once
-    const { isolation } = optionsOf(task)
-    run.attempt = runAttempt({
-      app: host.app,
-      task,
-      args: fields.args,
-      taskResult: result,
-      attempt: row.attempts,
-      log: host.log,
-      timeout,
-      timeoutGrace,
-      maxResultBytes: backend.maxResultBytes,
-      maxDepth: backend.maxDepth,
-      now: () => backend.now(),
-      encode: backend.encode,
-      progress: async (text) => { await this.#progress(run, text) },
-      transaction: async (fn, encode) => await commitWith(backend.store, session.id, row, fn, encode),
-      ...(isolation !== null && { isolated: async (request, verbs) => await (await this.#settings.isolation()).run(request, isolation, verbs) })
-    })
+    if (rules.timeout !== null) this.#watch(run, task, rules.timeout, rules.timeoutGrace) // before it runs: it may block at once
+    run.attempt = runAttempt(new ClaimedAttempt(this.#house, run, task, fields.args, result, rules))
     void run.attempt.outcome.then((outcome) => {
       const reported = outcome.kind === 'returned' || outcome.kind === 'failed' ? run.progress?.pending ?? null : null
       if (reported === null) return this.#ended(run, task, fields, outcome)
@@ -143,7 +121,6 @@ export class Runner {
   }
 
   #ended (run: Run, task: AnyTask, fields: ResultFields, outcome: Outcome): void {
-    const { pace, onFree, onStuck } = this.#settings
     const attempt = run.attempt as RunningAttempt
     run.committed = outcome.kind === 'committed'
     run.stuck = !attempt.isSettled && !run.committed
@@ -154,16 +131,21 @@ export class Runner {
       const ending = outcome.kind === 'interrupted' ? null : this.#decide(run, task, outcome)
       // An ending may be written while the attempt runs on: nobody runs the task again. What puts it back may not, nor
       // what lets another task of its limits start beside it.
-      if (run.stuck && (ending === null || ending.status === 'READY' || run.row.limited === true)) run.held = ending ?? 'release'
+      if (run.stuck && (ending === null || ending.status === 'READY' || run.row.limited === true)) this.#reportOnceSettled(run, attempt, fields, ending, outcome)
       else this.#report(run, fields, ending, outcome)
-      if (run.held !== null) void attempt.settled.then(() => { if (run.held !== null) this.#report(run, fields, ending, outcome) })
     }
-    const free = (): void => {
-      if (run.watched) run.session.lease.forget(run.row.id)
-      onFree(run)
-    }
-    pace.add(outcome.durationMs)
-    if (attempt.isSettled) return free()
+    this.#settings.pace.add(outcome.durationMs)
+    if (attempt.isSettled) this.#free(run)
+    else this.#freeOnceSettled(run, attempt)
+  }
+
+  #free (run: Run): void {
+    if (run.watched) run.session.lease.forget(run.row.id)
+    this.#settings.onFree(run)
+  }
+
+  #freeOnceSettled (run: Run, attempt: RunningAttempt): void {
+    const { onStuck } = this.#settings
     if (run.stuck) onStuck(run)
     else {
       void attempt.overdue.then(() => {
@@ -172,22 +154,32 @@ export class Runner {
         onStuck(run)
       })
     }
-    void attempt.settled.then(free)
+    void attempt.settled.then(() => { this.#free(run) })
+  }
+
+  #reportOnceSettled (run: Run, attempt: RunningAttempt, fields: ResultFields, ending: Ending | null, outcome: Outcome): void {
+    run.held = ending ?? 'release'
+    void attempt.settled.then(() => { if (run.held !== null) this.#report(run, fields, ending, outcome) })
   }
 
   #decide (run: Run, task: AnyTask, outcome: Decidable): Ending {
     const { row } = run
+    const { id, claim, keyed } = row
+    // What ends nearly every attempt, as one object.
+    if (outcome.kind === 'returned') return keyed === true ? { id, claim, status: 'SUCCESSFUL', returnValue: outcome.text, keyed } : { id, claim, status: 'SUCCESSFUL', returnValue: outcome.text }
     const { retry } = this.#settings.backend.rulesOf(task, row)
     const decision = decide(outcome, { retry, attempts: row.attempts - row.priorAttempts, deaths: row.deaths, errors: row.errors })
-    return { id: row.id, claim: row.claim, ...decision, ...(row.keyed === true && { keyed: true }) }
+    return { id, claim, ...decision, ...(keyed === true && { keyed }) }
   }
 
   #report (run: Run, fields: ResultFields, ending: Ending | null, outcome: Outcome): void {
     run.held = null
-    const { row, entry, session } = run
-    session.reporter.report({
+    const { row, entry: { claim }, session: { reporter } } = run
+    // What nobody will hear of is not kept until it is written.
+    if (ending !== null && !this.#telling.isHeard(ending)) return reporter.report({ row, claim, ending })
+    reporter.report({
       row,
-      claim: entry.claim,
+      claim,
       ending,
       written: (finished) => {
         if (ending === null) void this.#telling.stored(row, undefined, true) // handed back: it may have been cancelled meanwhile

@@ -15,6 +15,12 @@ export class Telling {
     this.#backend = backend
   }
 
+  /** False where nobody would hear of it, whatever the store makes of it: a success may turn out to be cancelled. */
+  isHeard ({ status }: Ending): boolean {
+    const { events } = this.#host
+    return status !== 'SUCCESSFUL' || events.wants('onFinished') || events.wants('onFinished', 'CANCELLED')
+  }
+
   /** Of an ending that the worker has written: nothing is read again. */
   ended (fields: ResultFields, ending: Ending, outcome: Outcome, finished: FinishedRow): void {
     const { events } = this.#host

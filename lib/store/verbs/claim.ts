@@ -3,7 +3,7 @@ import type { Session, Statement } from '../session.js'
 import { charsOf } from '../chars.js'
 import { claimByCall, claimInTurn, LANES_MAX } from './claim-in-turn.js'
 import { BEFORE_CUT, changes, CUT, limitedBindings, noneLimited, notPaused, quarantine } from './claim-terms.js'
-import { claimedColumns, inOrder, toClaimed } from './claimed.js'
+import { claimedColumns, claimedRows } from './claimed.js'
 import { CALL_CHARS_MAX } from '../procedures.js'
 import { LANE, laneCtes, laneValues, lanes as lanesOf, START } from './lanes.js'
 
@@ -16,7 +16,7 @@ export async function claim (session: Session, request: ClaimRequest): Promise<C
   const tuples = session.dialect.writesInCtes
     ? (await session.writeTuples('claim tasks', ...oneStatement(session, request), { plan: 'once' }, takenBy(session, request))).rows
     : await onOneWriter(session, request, isNamed(lanes) ? lanes : await dueLanes(session, request, lanes))
-  return inOrder(tuples).map((tuple) => toClaimed(tuple, request))
+  return claimedRows(tuples, request)
 }
 
 function isNamed (lanes: ClaimRequest['lanes']): lanes is readonly Lane[] {

@@ -1,6 +1,7 @@
 import type { ClaimedRow, ClaimRequest } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { errorsOf, moment, workerIdsOf } from '../row.js'
+import { batchOf, FirstAttempt } from './first-attempt.js'
 
 /**
  * What a claim returns of each row that it has changed: what it does not know already, and not more than a row needs
@@ -19,16 +20,19 @@ export function restOf (dialect: Dialect): string {
 
 const REST = ['attempts', 'prior_attempts', 'deaths', 'started_at', 'enqueued_at', 'run_after', 'options', 'worker_ids', 'errors', 'progress'] as const
 
-type Rest = Partial<Readonly<Record<typeof REST[number] | 'keyed' | 'limited', unknown>>>
+type Rest = Readonly<Record<typeof REST[number] | 'keyed' | 'limited', unknown>>
 
-const NEW: Rest = Object.freeze({ attempts: 1, prior_attempts: 0, deaths: 0, run_after: null, options: null, worker_ids: null, errors: null, progress: null })
+/** Claimed rows, by priority, due and identity: RETURNING promises no order. */
+export function claimedRows (tuples: unknown[][], request: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow[] {
+  if (tuples.length === 0) return []
+  const batch = batchOf(inOrder(tuples)[0] as unknown[], request)
+  return tuples.map((tuple) => tuple.at(-1) === null ? new FirstAttempt(tuple, batch) : toClaimed(tuple, request))
+}
 
-/** In the order of `claimedColumns`. */
-export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {
+function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {
   const [id, task, queue, priority, args, dueAt, seq, claimedAt, text] = tuple
   const due = Number(dueAt)
-  const at = Number(claimedAt)
-  const rest = (text === null ? NEW : typeof text === 'string' ? JSON.parse(text) : text) as Rest // SQLite nests JSON in JSON
+  const rest = (typeof text === 'string' ? JSON.parse(text) : text) as Rest // SQLite nests JSON in JSON
   return {
     id: id as string,
     backend,
@@ -40,9 +44,9 @@ export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<Cl
     options: rest.options as string | null,
     runAfter: moment(rest.run_after),
     due,
-    enqueuedAt: Number(rest.enqueued_at ?? due),
-    startedAt: Number(rest.started_at ?? at),
-    lastAttemptedAt: at,
+    enqueuedAt: Number(rest.enqueued_at),
+    startedAt: Number(rest.started_at),
+    lastAttemptedAt: Number(claimedAt),
     finishedAt: null,
     attempts: rest.attempts as number,
     priorAttempts: rest.prior_attempts as number,
@@ -58,7 +62,6 @@ export function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<Cl
   }
 }
 
-/** RETURNING promises no order: by priority, due and identity. */
-export function inOrder (tuples: unknown[][]): unknown[][] {
+function inOrder (tuples: unknown[][]): unknown[][] {
   return tuples.sort((a, b) => (b[3] as number) - (a[3] as number) || Number(a[5]) - Number(b[5]) || Number(a[6]) - Number(b[6]))
 }

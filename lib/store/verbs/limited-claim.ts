@@ -3,7 +3,7 @@ import type { Run, Session } from '../session.js'
 import { LIMIT_BUSY_MS } from '../../core/limits.js'
 import { takenBy } from './claim.js'
 import { changes } from './claim-terms.js'
-import { claimedColumns, inOrder, toClaimed } from './claimed.js'
+import { claimedColumns, claimedRows } from './claimed.js'
 import { batchOf } from './claims.js'
 import { candidates, GROUPS_MAX } from './limited-candidates.js'
 import { countLater, type Started } from './limited-late.js'
@@ -31,7 +31,7 @@ export async function claimLimited (session: Session, request: LimitedClaimReque
     await takeTurn(session, run)
     const earlier = sent ? await run.tuples(...takenBy(session, request)) : []
     sent = true
-    if (earlier.length > 0) return { rows: inOrder(earlier).map((tuple) => toClaimed(tuple, request)), nextIn: null }
+    if (earlier.length > 0) return { rows: claimedRows(earlier, request), nextIn: null }
     return await claimOf(session, run, request, { open, closed, until: all[open.length] ?? null })
   })
   if (value.started !== undefined) await countLater(session, request, value.started)
@@ -64,7 +64,7 @@ async function claimOf (session: Session, run: Run, request: LimitedClaimRequest
   const limits = await Limits.read(session, run, request, locked)
   const chosen = limits.choose(await candidates(session, run, request, { heads: locked, limits, until }), waiting, request.limit)
   const sentAt = performance.now()
-  const taken = chosen.length === 0 ? [] : inOrder(await take(session, run, request, chosen)).map((tuple) => toClaimed(tuple, request))
+  const taken = chosen.length === 0 ? [] : claimedRows(await take(session, run, request, chosen), request)
   let started: Started | undefined
   if (taken.length > 0) {
     const ids = new Set(taken.map(({ id }) => id))
