@@ -73,9 +73,13 @@ export class Cursors {
     for (const { queue, priority, due } of returned) this.rewind({ queue, priority, cursor: { due, tie: 0 } })
   }
 
-  /** These rows were claimed, and so was whatever came before them in their lanes. */
+  /** These rows were claimed, in their order, and so was whatever came before them in their lanes. */
   took (rows: readonly ClaimedRow[], at: number): void {
-    for (const row of rows) this.#place(row, row.cursor, at)
+    for (const [index, row] of rows.entries()) {
+      const next = rows[index + 1]
+      const isLast = next === undefined || next.queue !== row.queue || next.priority !== row.priority
+      if (isLast) this.#place(row, row.cursor, at) // those before it in a row of its lane say less
+    }
   }
 
   /** This row may be claimed again. */

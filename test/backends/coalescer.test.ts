@@ -103,9 +103,9 @@ t.test('a statement is bounded in rows and in bytes, and what belongs together i
   t.same(inserts.calls.map((ids) => ids.length > 5 ? ids.length : ids), [['a'], 1_200, ['b'], ['c', 'd']])
 })
 
-t.test('where two may write at once and the first takes its time, a second statement leaves when it has as many rows, and a third waits', async (t) => {
+t.test('where two may write at once, a second statement leaves beside few rows when it has as many, and a third waits', async (t) => {
   const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert, 2, 0)
+  const coalescer = new Coalescer(inserts.insert, 2, 60_000)
   const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k']
   const added = names.slice(0, 5).map((name) => coalescer.add([row(name)]))
   await tick()
@@ -126,33 +126,34 @@ t.test('where two may write at once and the first takes its time, a second state
   t.same((await Promise.all(added)).map(idsOf), names.map((name) => [name]))
 })
 
-t.test('a second statement leaves by itself once the first has been under way for long enough', async (t) => {
+const MANY = Array.from({ length: 13 }, (_, index) => `n${index}`) // more than a second statement leaves beside at once
+
+t.test('beside many rows a second statement leaves by itself, once they have been under way for long enough', async (t) => {
   const inserts = new Inserts()
   const coalescer = new Coalescer(inserts.insert, 2)
-  const names = ['a', 'b', 'c', 'd', 'e']
-  const added = names.map((name) => coalescer.add([row(name)]))
+  const added = MANY.map((name) => coalescer.add([row(name)]))
   await tick()
   const came = performance.now()
-  for (const name of names) added.push(coalescer.add([row(`late ${name}`)]))
+  for (const name of MANY) added.push(coalescer.add([row(`late ${name}`)]))
   await tick()
   t.equal(inserts.calls.length, 1, 'a database that is near has answered before it would')
   await inserts.called(2)
   t.ok(performance.now() - came >= 4, 'not at once')
-  t.same(inserts.calls[1], names.map((name) => `late ${name}`))
+  t.same(inserts.calls[1], MANY.map((name) => `late ${name}`))
   for (let call = 0; call < 2; call++) await inserts.answer()
   await Promise.all(added)
 })
 
-t.test('where the first is answered in time, those that wait leave in one statement', async (t) => {
+t.test('where many rows are answered in time, all that wait leave in one statement', async (t) => {
   const inserts = new Inserts()
   const coalescer = new Coalescer(inserts.insert, 2, 60_000)
-  const added = ['a', 'b', 'c', 'd'].map((name) => coalescer.add([row(name)]))
+  const added = MANY.map((name) => coalescer.add([row(name)]))
   await tick()
-  for (const name of ['e', 'f', 'g', 'h', 'i']) added.push(coalescer.add([row(name)]))
+  for (const name of [...MANY, 'and', 'more']) added.push(coalescer.add([row(name)]))
   await tick()
-  t.same(inserts.calls, [['a', 'b', 'c', 'd']])
+  t.same(inserts.calls, [MANY])
   await inserts.answer()
-  t.same(inserts.calls[1], ['e', 'f', 'g', 'h', 'i'])
+  t.same(inserts.calls.slice(1), [[...MANY, 'and', 'more']])
   await inserts.answer()
   await Promise.all(added)
 })

@@ -14,8 +14,8 @@ export const claimChapter: Chapter = (test) => {
     assert.deepEqual([row.id, row.status, row.args, row.attempts, row.deaths, row.workerIds], [id, 'RUNNING', '[1]', 1, 0, [worker.id]])
     assert.ok(row.startedAt !== null && row.startedAt >= enqueuedAt)
     assert.equal(row.lastAttemptedAt, row.startedAt)
-    const { claim, cursor, ...fields } = row
-    assert.deepEqual(await bench.get(id), fields)
+    const stored = await bench.get(id)
+    for (const name of Object.keys(stored) as Array<keyof Row>) assert.deepEqual(row[name], stored[name], name)
   })
 
   test('a claimed row is not claimed again while it is held', async (bench) => {
