@@ -94,20 +94,19 @@ function byBackend (items: readonly HeldEnqueue[]): Group[] {
   return [...groups.values()]
 }
 
-/** The groups that could not be stored. */
+/** The groups that could not be stored, in their order. */
 async function tryEach (core: TaskCore, groups: readonly Group[]): Promise<Failure[]> {
-  const failed: Failure[] = []
-  const attempt = async (group: Group): Promise<void> => {
+  const attempt = async (group: Group): Promise<Failure | null> => {
     try {
       await store(core, group)
+      return null
     } catch (error) {
-      failed.push({ group, error: error as Error })
+      return { group, error: error as Error }
     }
   }
   // Each request that enqueues waits here, most for one backend.
-  if (groups.length === 1) await attempt(groups[0] as Group)
-  else await Promise.all(groups.map(attempt))
-  return failed
+  const failures = groups.length === 1 ? [await attempt(groups[0] as Group)] : await Promise.all(groups.map(attempt))
+  return failures.filter((failure) => failure !== null)
 }
 
 async function store (core: TaskCore, group: Group): Promise<TaskResult[]> {

@@ -29,7 +29,7 @@ export class RequestCollection {
   readonly #collections: RequestCollections
   readonly #core: TaskCore
   readonly #config: RouteTasksConfig
-  /** Null once the response is over: what waits for the database is not to keep the request, and all that hangs on it. */
+  /** Null once it is over, and what it collected leaves: that is not to keep the request, and all that hangs on it, until the database has answered. */
   #request: FastifyRequest | null
   #reply: FastifyReply | null = null
   #lastLog: FastifyBaseLogger
@@ -109,13 +109,13 @@ export class RequestCollection {
 
   async transaction (): Promise<Knex.Transaction> {
     const { transaction } = this.#config
-    const request = this.#request
-    if ((transaction === undefined || transaction === false) && request !== null) {
-      const { method, url = request.url } = request.routeOptions
-      throw new INVALID_CONFIG(`Route ${String(method)} ${url}`, 'request.tasks.transaction() needs config: { tasks: { transaction: true } }, or an alias.')
+    if (transaction === undefined || transaction === false) {
+      const request = this.#request
+      const { method, url } = request?.routeOptions ?? {}
+      throw new INVALID_CONFIG(request === null ? 'The route of a request that is over' : `Route ${String(method)} ${url ?? request.url}`, 'request.tasks.transaction() needs config: { tasks: { transaction: true } }, or an alias.')
     }
-    const alias = typeof transaction === 'string' ? transaction : 'default'
-    if (request === null || this.#state !== 'open' || this.#replied) throw new UNSUPPORTED(alias, 'a transaction after the reply has left')
+    const alias = transaction === true ? 'default' : transaction
+    if (this.#state !== 'open' || this.#replied) throw new UNSUPPORTED(alias, 'a transaction after the reply has left')
     // Where the route's hooks have not entered the scope (it was declared before the plugin): from here on.
     if (openTransaction.getStore() !== this.scope) openTransaction.enterWith(this.scope)
     this.#opening ??= RouteTransaction.open(this.#core.backend(alias), this.scope)
@@ -144,7 +144,7 @@ export class RequestCollection {
 
   /** What the handler returned, told where the client was gone before it began. */
   handling (returned: unknown): void {
-    if (this.#gone) this.#awaitHandler(returned)
+    if (this.#gone && this.#state === 'open') this.#awaitHandler(returned)
   }
 
   /** The response has finished, or will not: leave or be dropped. Never rejects. */
@@ -157,9 +157,7 @@ export class RequestCollection {
     try {
       const dropped = this.#isDropped()
       const drop = typeof dropped === 'boolean' ? dropped : await dropped
-      this.#lastLog = this.#log
-      this.#request = null
-      this.#reply = null
+      this.#forgetRequest()
       if (this.#opening !== null) await this.#rollback()
       if (drop) {
         this.#drop(this.#take())
@@ -172,6 +170,12 @@ export class RequestCollection {
     } finally {
       this.#settle(this.#state === 'dropped' ? 'dropped' : 'left')
     }
+  }
+
+  #forgetRequest (): void {
+    this.#lastLog = this.#log
+    this.#request = null
+    this.#reply = null
   }
 
   /** A hook may give the request another one. */
@@ -308,6 +312,7 @@ export class RequestCollection {
 
   #settle (state: 'left' | 'dropped'): void {
     clearTimeout(this.#grace)
+    this.#forgetRequest()
     this.#state = state
     this.#collections.forget(this)
     this.#over = true

@@ -34,12 +34,13 @@ export class Coalescer {
   #statements = 0
   #rows = 0
   #gathering = false
-  #sentAt = 0
+  /** When each of the statements under way was sent, oldest first. */
+  readonly #sent: number[] = []
   #second: NodeJS.Timeout | null = null
 
   /**
    * @param most - statements under way at once: 1 where the database has one writer, else 2
-   * @param secondAfterMs - for so long a large statement has to be under way before another leaves beside it
+   * @param secondAfterMs - for so long a large statement has to be under way before another leaves beside it; default 5
    */
   constructor (insert: Insert, most: 1 | 2, secondAfterMs = SECOND_AFTER_MS) {
     this.#insert = insert
@@ -65,7 +66,11 @@ export class Coalescer {
 
   #mayBegin (): boolean {
     if (this.#statements === 0) return true
-    return this.#mayBeginBeside && (this.#rows <= SECOND_BESIDE_MAX || performance.now() - this.#sentAt >= this.#secondAfterMs)
+    return this.#mayBeginBeside && (this.#rows <= SECOND_BESIDE_MAX || performance.now() >= this.#secondAt)
+  }
+
+  get #secondAt (): number {
+    return (this.#sent[0] ?? 0) + this.#secondAfterMs
   }
 
   get #mayBeginBeside (): boolean {
@@ -83,7 +88,7 @@ export class Coalescer {
     this.#second = setTimeout(() => {
       this.#second = null
       this.#begin()
-    }, Math.max(1, this.#sentAt + this.#secondAfterMs - performance.now()))
+    }, Math.max(1, this.#secondAt - performance.now()))
   }
 
   async #sendNext (): Promise<void> {
@@ -92,8 +97,10 @@ export class Coalescer {
     this.#waitingRows -= rows
     this.#rows += rows
     this.#statements += 1
-    this.#sentAt = performance.now()
+    const sentAt = performance.now()
+    this.#sent.push(sentAt)
     await this.#send(entries)
+    this.#sent.splice(this.#sent.indexOf(sentAt), 1)
     this.#rows -= rows
     this.#statements -= 1
     if (this.#second !== null) { clearTimeout(this.#second); this.#second = null }

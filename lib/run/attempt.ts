@@ -32,7 +32,7 @@ export interface AttemptRequest {
    */
   readonly transaction?: <T>(fn: (trx: Knex.Transaction) => Promise<T>, encode: (value: T) => Promise<string>) => Promise<T>
   /** Runs the task somewhere else than here; absent: its function is called. */
-  readonly isolated?: undefined | ((request: AttemptRequest, verbs: Pick<ContextVerbs, 'progress' | 'signal'>) => Promise<unknown>)
+  readonly isolated?: (request: AttemptRequest, verbs: Pick<ContextVerbs, 'progress' | 'signal'>) => Promise<unknown>
 }
 
 /** An attempt under way. */

@@ -151,10 +151,10 @@ class Attempt implements RunningAttempt, CurrentAttempt {
   }
 
   #call (): void {
-    const { task, args } = this.#request
+    const request = this.#request
+    const { task, args } = request
     let returned: unknown
     try {
-      const request = this.#request
       if (request.isolated !== undefined) returned = request.isolated(request, this)
       else returned = task.takesContext ? task.func(createContext(request, this), ...args) : task.func(...args)
       if ((typeof returned === 'object' && returned !== null) || typeof returned === 'function') {

@@ -439,6 +439,7 @@ export interface ClaimRequest extends Token {
   readonly quarantined?: boolean
 }
 
+/** Its fields may be getters: to spread it, or to send it to a thread, loses them. */
 export interface ClaimedRow extends Row {
   readonly claim: number
   /** It has limits: its end may let others through. */

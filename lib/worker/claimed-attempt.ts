@@ -10,7 +10,7 @@ import type { Run } from './runner.js'
 import { commitWith } from './transaction.js'
 
 /** What all attempts of a worker have in common. */
-export interface AttemptHouse {
+export interface AttemptSettings {
   readonly host: TasksHost
   readonly backend: DatabaseBackend
   /** Made when it is first asked for. */
@@ -27,37 +27,37 @@ export class ClaimedAttempt implements AttemptRequest {
   readonly timeoutGrace: number
   readonly isolated: AttemptRequest['isolated']
   readonly #run: Run
-  readonly #house: AttemptHouse
+  readonly #settings: AttemptSettings
 
-  constructor (house: AttemptHouse, run: Run, task: AnyTask, args: readonly unknown[], taskResult: TaskResult, { timeout, timeoutGrace }: Pick<AttemptRequest, 'timeout' | 'timeoutGrace'>) {
+  constructor (settings: AttemptSettings, run: Run, task: AnyTask, args: readonly unknown[], taskResult: TaskResult, { timeout, timeoutGrace }: Pick<AttemptRequest, 'timeout' | 'timeoutGrace'>) {
     this.task = task
     this.args = args
     this.taskResult = taskResult
     this.timeout = timeout
     this.timeoutGrace = timeoutGrace
     const { isolation } = optionsOf(task)
-    this.isolated = isolation === null ? undefined : async (request, verbs) => await (await house.isolation()).run(request, isolation, verbs)
+    this.isolated = isolation === null ? undefined : async (request, verbs) => await (await settings.isolation()).run(request, isolation, verbs)
     this.#run = run
-    this.#house = house
+    this.#settings = settings
   }
 
-  get app (): FastifyInstance { return this.#house.host.app }
-  get log (): FastifyBaseLogger { return this.#house.host.log }
+  get app (): FastifyInstance { return this.#settings.host.app }
+  get log (): FastifyBaseLogger { return this.#settings.host.log }
   get attempt (): number { return this.#run.row.attempts }
-  get maxResultBytes (): number { return this.#house.backend.maxResultBytes }
-  get maxDepth (): number { return this.#house.backend.maxDepth }
-  get encode (): AttemptRequest['encode'] { return this.#house.backend.encode }
+  get maxResultBytes (): number { return this.#settings.backend.maxResultBytes }
+  get maxDepth (): number { return this.#settings.backend.maxDepth }
+  get encode (): AttemptRequest['encode'] { return this.#settings.backend.encode }
 
   now (): number {
-    return this.#house.backend.now()
+    return this.#settings.backend.now()
   }
 
   async progress (text: string): Promise<void> {
-    await this.#house.progress(this.#run, text)
+    await this.#settings.progress(this.#run, text)
   }
 
   async transaction<T> (fn: (trx: Knex.Transaction) => Promise<T>, encode: (value: T) => Promise<string>): Promise<T> {
     const { session, row } = this.#run
-    return await commitWith(this.#house.backend.store, session.id, row, fn, encode)
+    return await commitWith(this.#settings.backend.store, session.id, row, fn, encode)
   }
 }

@@ -75,10 +75,9 @@ export class Cursors {
 
   /** These rows were claimed, in their order, and so was whatever came before them in their lanes. */
   took (rows: readonly ClaimedRow[], at: number): void {
+    // Of those of one lane in a row the first tells where it was begun, and the last how far it has come.
     for (const [index, row] of rows.entries()) {
-      const next = rows[index + 1]
-      const isLast = next === undefined || next.queue !== row.queue || next.priority !== row.priority
-      if (isLast) this.#place(row, row.cursor, at) // those before it in a row of its lane say less
+      if (!isOfLane(row, rows[index - 1]) || !isOfLane(row, rows[index + 1])) this.#place(row, row.cursor, at)
     }
   }
 
@@ -101,6 +100,10 @@ export class Cursors {
     else place.advance(cursor)
     return place
   }
+}
+
+function isOfLane (lane: { queue: string, priority: number }, row: ClaimedRow | undefined): boolean {
+  return row !== undefined && row.queue === lane.queue && row.priority === lane.priority
 }
 
 class Place {

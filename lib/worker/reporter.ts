@@ -17,7 +17,7 @@ export interface Report {
   /** Null: hand it back, uncharged. */
   readonly ending: Ending | null
   /** Called once the store has accepted it, not where it was refused. Null for a row that was handed back. */
-  readonly written?: (finished: FinishedRow | null) => void
+  readonly written?: (finished: FinishedRow | null, report: Report) => void
   /** How often the database refused just this one. */
   readonly strikes?: number
 }
@@ -178,7 +178,7 @@ export class Reporter {
     for (const [index, report] of reports.entries()) {
       const { row, ending, written } = report
       const finished = accepted(report, index)
-      if (finished !== undefined) { written?.(finished); continue }
+      if (finished !== undefined) { written?.(finished, report); continue }
       this.#refused += 1
       this.#settings.log.warn({ err: new CLAIM_LOST(row.id), id: row.id, task: row.task, worker: this.#settings.worker, write: ending?.status ?? 'release' }, 'a write was refused: the claim is lost')
     }

@@ -12,10 +12,11 @@ import { checkStoredArguments } from '../core/schema.js'
 import { runAttempt } from '../run/executor.js'
 import { openTransaction } from '../run/open-transaction.js'
 import type { Entry } from './buffer.js'
-import { ClaimedAttempt, type AttemptHouse } from './claimed-attempt.js'
+import { ClaimedAttempt, type AttemptSettings } from './claimed-attempt.js'
 import type { Pace } from './pace.js'
 import { monotonic, settledWithin } from './pause.js'
 import { Progress } from './progress.js'
+import type { Report } from './reporter.js'
 import type { Session } from './session.js'
 import { Telling } from './telling.js'
 
@@ -42,7 +43,7 @@ export interface Run {
   progress: Progress | null
 }
 
-export interface RunnerSettings extends Omit<AttemptHouse, 'progress'> {
+export interface RunnerSettings extends Omit<AttemptSettings, 'progress'> {
   readonly pace: Pace
   /** The attempt has settled: its slot is free. */
   readonly onFree: (run: Run) => void
@@ -55,12 +56,13 @@ export interface RunnerSettings extends Omit<AttemptHouse, 'progress'> {
 /** Runs claimed rows: from a row to an outcome, and from that to what is written. */
 export class Runner {
   readonly #settings: RunnerSettings
-  readonly #house: AttemptHouse
+  readonly #attempts: AttemptSettings
   readonly #telling: Telling
 
   constructor (settings: RunnerSettings) {
     this.#settings = settings
-    this.#house = { ...settings, progress: async (run, text) => { await this.#progress(run, text) } }
+    const { host, backend, isolation } = settings
+    this.#attempts = { host, backend, isolation, progress: async (run, text) => { await this.#progress(run, text) } }
     this.#telling = new Telling(settings.host, settings.backend)
   }
 
@@ -101,7 +103,7 @@ export class Runner {
     const rules = backend.rulesOf(task, row)
     host.events.emit('onStarted', result)
     if (rules.timeout !== null) this.#watch(run, task, rules.timeout, rules.timeoutGrace) // before it runs: it may block at once
-    run.attempt = runAttempt(new ClaimedAttempt(this.#house, run, task, fields.args, result, rules))
+    run.attempt = runAttempt(new ClaimedAttempt(this.#attempts, run, task, fields.args, result, rules))
     void run.attempt.outcome.then((outcome) => {
       const reported = outcome.kind === 'returned' || outcome.kind === 'failed' ? run.progress?.pending ?? null : null
       if (reported === null) return this.#ended(run, task, fields, outcome)
@@ -166,7 +168,7 @@ export class Runner {
     const { row } = run
     const { id, claim, keyed } = row
     // What ends nearly every attempt, as one object.
-    if (outcome.kind === 'returned') return keyed === true ? { id, claim, status: 'SUCCESSFUL', returnValue: outcome.text, keyed } : { id, claim, status: 'SUCCESSFUL', returnValue: outcome.text }
+    if (outcome.kind === 'returned') return { id, claim, status: 'SUCCESSFUL', returnValue: outcome.text, keyed }
     const { retry } = this.#settings.backend.rulesOf(task, row)
     const decision = decide(outcome, { retry, attempts: row.attempts - row.priorAttempts, deaths: row.deaths, errors: row.errors })
     return { id, claim, ...decision, ...(keyed === true && { keyed }) }
@@ -176,7 +178,7 @@ export class Runner {
     run.held = null
     const { row, entry: { claim }, session: { reporter } } = run
     // What nobody will hear of is not kept until it is written.
-    if (ending !== null && !this.#telling.isHeard(ending)) return reporter.report({ row, claim, ending })
+    if (ending !== null && !this.#telling.isHeard(ending)) return reporter.report({ row, claim, ending, written: this.#writtenUnheard })
     reporter.report({
       row,
       claim,
@@ -186,6 +188,11 @@ export class Runner {
         else this.#telling.ended(fields, ending, outcome, finished as FinishedRow)
       }
     })
+  }
+
+  /** What came of it may be another ending, and somebody may have come to hear of it: it is read then. */
+  readonly #writtenUnheard = (finished: FinishedRow | null, { row }: Report): void => {
+    this.#telling.unheard(row, finished as FinishedRow)
   }
 
   /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */

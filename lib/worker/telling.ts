@@ -15,10 +15,9 @@ export class Telling {
     this.#backend = backend
   }
 
-  /** False where nobody would hear of it, whatever the store makes of it: a success may turn out to be cancelled. */
+  /** False where nobody hears how such an ending is told; `unheard` is for what comes of it all the same. */
   isHeard ({ status }: Ending): boolean {
-    const { events } = this.#host
-    return status !== 'SUCCESSFUL' || events.wants('onFinished') || events.wants('onFinished', 'CANCELLED')
+    return status !== 'SUCCESSFUL' || this.#host.events.wants('onFinished')
   }
 
   /** Of an ending that the worker has written: nothing is read again. */
@@ -37,12 +36,25 @@ export class Telling {
     events.emit(name, result, { durationMs: outcome.durationMs, ...(ending.status === 'READY' && { delay: ending.delay }) })
   }
 
+  /**
+   * Of a success that nobody would have heard of. The store may have made another ending of it, and who has begun to listen
+   * since then hears of it, too.
+   */
+  unheard (row: ClaimedRow, { status }: FinishedRow): void {
+    if (this.#host.events.wants('onFinished', status)) void this.#readAndTell(row)
+  }
+
   /** Of an ending that the store has made of its own, or inside the task's transaction. Never throws. */
   async stored (row: ClaimedRow, durationMs?: number, returned = false): Promise<void> {
+    const { events } = this.#host
+    if (events.wants('onFinished') || events.wants('onFinished', 'CANCELLED')) await this.#readAndTell(row, durationMs, returned)
+  }
+
+  /** Never throws. */
+  async #readAndTell (row: ClaimedRow, durationMs?: number, returned = false): Promise<void> {
     const { events, log } = this.#host
-    const { store } = this.#backend
     try {
-      const stored = events.wants('onFinished') || events.wants('onFinished', 'CANCELLED') ? await store.get(row.id) : null
+      const stored = await this.#backend.store.get(row.id)
       if (stored === null || !isFinishedStatus(stored.status)) return
       // Handing it back has cancelled it, or left it READY: then another may have ended it by now, and tells.
       if (returned && (stored.status !== 'CANCELLED' || stored.attempts >= row.attempts)) return

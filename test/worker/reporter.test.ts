@@ -3,7 +3,7 @@ import { STORE_UNAVAILABLE } from '#lib/core/errors.js'
 import { Ledger } from '#lib/worker/ledger.js'
 import { Outage } from '#lib/worker/outage.js'
 import { Reporter } from '#lib/worker/reporter.js'
-import type { Store } from '#lib/store/store.js'
+import type { FinishedRow, Store } from '#lib/store/store.js'
 import { within } from '../support/eventually.ts'
 import { accepted, claimedRow, fakeLog, fakeStore, success } from './fake-store.ts'
 import { gate } from './setting.ts'
@@ -124,6 +124,28 @@ t.test('what is reported while a write ends is written, at whatever moment of it
     await within(10_000, `the write of what was reported ${moments} moments later`, late.opened)
   }
   t.pass()
+})
+
+t.test('each is told what became of its own row, in whatever order the store answers, and of which', async (t) => {
+  const answers: Record<string, (finished: FinishedRow[]) => FinishedRow[]> = {
+    'in their order': (finished) => finished,
+    'the other way round': (finished) => finished.toReversed(),
+    'without the first': (finished) => finished.slice(1),
+    'one of them cancelled': (finished) => finished.map((row) => row.id === 'b' ? { ...row, status: 'CANCELLED' as const } : row)
+  }
+  for (const [how, answer] of Object.entries(answers)) {
+    const { reporter, ledger, idle } = reporterOn({ finish: async (_, endings) => answer(accepted(endings)) })
+    const claim = ledger.arrived(ledger.ask(), 3, 3)
+    const told: string[] = []
+    for (const id of ['a', 'b', 'c']) {
+      const row = claimedRow({ id })
+      reporter.report({ row, claim, ending: success(row), written: (finished) => { told.push(`${id} is ${finished?.id} ${finished?.status}`) } })
+    }
+    await idle
+    const wanted = ['a', 'b', 'c'].map((id) => `${id} is ${id} ${how === 'one of them cancelled' && id === 'b' ? 'CANCELLED' : 'SUCCESSFUL'}`)
+    t.same(told, how === 'without the first' ? wanted.slice(1) : wanted, how)
+    t.equal(reporter.refused, how === 'without the first' ? 1 : 0, how)
+  }
 })
 
 t.test('an ending that the database refuses alone becomes a failure, and does not hold up the others', async (t) => {

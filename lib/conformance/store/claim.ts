@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
-import { BACKEND, ending, ids, newRow } from './bench.js'
+import { BACKEND, ending, ids, newRow, type Bench } from './bench.js'
 import type { Chapter } from './suite.js'
-import type { Row } from '../../store/store.js'
+import type { ClaimedRow, Row } from '../../store/store.js'
+
+const FIELDS = [
+  'id', 'backend', 'task', 'queue', 'priority', 'status', 'args', 'options', 'runAfter', 'due', 'enqueuedAt', 'startedAt', 'lastAttemptedAt',
+  'finishedAt', 'attempts', 'priorAttempts', 'deaths', 'workerIds', 'errors', 'returnValue', 'progress'
+] as const satisfies ReadonlyArray<keyof Row>
+
+/** One by one: the fields of a claimed row may be getters. */
+async function saysWhatIsStored (bench: Bench, row: ClaimedRow): Promise<void> {
+  const stored = await bench.get(row.id)
+  for (const name of FIELDS) assert.deepEqual(row[name], stored[name], name)
+  assert.deepEqual([row.keyed, row.limited], [undefined, undefined])
+}
 
 /** Which rows a claim takes, in which order, and what it makes of them. */
 export const claimChapter: Chapter = (test) => {
@@ -14,8 +26,23 @@ export const claimChapter: Chapter = (test) => {
     assert.deepEqual([row.id, row.status, row.args, row.attempts, row.deaths, row.workerIds], [id, 'RUNNING', '[1]', 1, 0, [worker.id]])
     assert.ok(row.startedAt !== null && row.startedAt >= enqueuedAt)
     assert.equal(row.lastAttemptedAt, row.startedAt)
-    const stored = await bench.get(id)
-    for (const name of Object.keys(stored) as Array<keyof Row>) assert.deepEqual(row[name], stored[name], name)
+    await saysWhatIsStored(bench, row)
+  })
+
+  test('a claim of a row that was released, retried or put back says what is stored of it', async (bench) => {
+    const { id } = await bench.insertOne({ args: '[1]', options: '{"timeout":1000}' })
+    const worker = await bench.worker()
+    const again = async (): Promise<ClaimedRow> => {
+      const [row] = await worker.claim()
+      assert.ok(row !== undefined)
+      await saysWhatIsStored(bench, row)
+      return row
+    }
+    await worker.release(await again())
+    await worker.finish(ending(await again(), 'READY'))
+    await worker.finish(ending(await again(), 'FAILED'))
+    await bench.store.requeue({ backend: BACKEND, id })
+    assert.equal((await again()).priorAttempts, 2)
   })
 
   test('a claimed row is not claimed again while it is held', async (bench) => {

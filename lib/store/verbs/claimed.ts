@@ -1,7 +1,7 @@
 import type { ClaimedRow, ClaimRequest } from '../store.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { errorsOf, moment, workerIdsOf } from '../row.js'
-import { batchOf, FirstAttempt } from './first-attempt.js'
+import { FirstAttempt, sharedBy } from './first-attempt.js'
 
 /**
  * What a claim returns of each row that it has changed: what it does not know already, and not more than a row needs
@@ -25,8 +25,9 @@ type Rest = Readonly<Record<typeof REST[number] | 'keyed' | 'limited', unknown>>
 /** Claimed rows, by priority, due and identity: RETURNING promises no order. */
 export function claimedRows (tuples: unknown[][], request: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow[] {
   if (tuples.length === 0) return []
-  const batch = batchOf(inOrder(tuples)[0] as unknown[], request)
-  return tuples.map((tuple) => tuple.at(-1) === null ? new FirstAttempt(tuple, batch) : toClaimed(tuple, request))
+  const sorted = inOrder(tuples)
+  const shared = sharedBy(sorted[0] as unknown[], request)
+  return sorted.map((tuple) => tuple.at(-1) === null ? new FirstAttempt(tuple, shared) : toClaimed(tuple, request))
 }
 
 function toClaimed (tuple: unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedRow {

@@ -1,9 +1,9 @@
 import type { ClaimedRow, ClaimRequest, Cursor, StoredError } from '../store.js'
 import type { TaskResultStatus } from '../../core/status.js'
-import { workerIdsOf } from '../row.js'
+import { errorsOf, workerIdsOf } from '../row.js'
 
 /** What the rows of one claim have in common, and most of them also beyond that. */
-export interface ClaimedBatch {
+export interface SharedFields {
   readonly backend: string
   readonly claim: number
   readonly workerIds: readonly string[]
@@ -12,12 +12,10 @@ export interface ClaimedBatch {
   readonly queue: string
 }
 
-export function batchOf (first: readonly unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): ClaimedBatch {
+export function sharedBy (first: readonly unknown[], { backend, worker, claim }: Pick<ClaimRequest, 'backend' | 'worker' | 'claim'>): SharedFields {
   const [, task, queue] = first as [unknown, string, string]
-  return { backend, claim, workerIds: workerIdsOf(null, worker), task, queue }
+  return { backend, claim, workerIds: Object.freeze(workerIdsOf(null, worker)), task, queue }
 }
-
-const NO_ERRORS: readonly StoredError[] = Object.freeze([])
 
 /**
  * A row that was claimed to run for the first time, as most are. It keeps no more than what is its own: thousands wait
@@ -32,24 +30,24 @@ export class FirstAttempt implements ClaimedRow {
   readonly due: number
   readonly lastAttemptedAt: number
   readonly #tie: number
-  readonly #batch: ClaimedBatch
+  readonly #shared: SharedFields
 
   /** @param tuple - in the order of `claimedColumns` */
-  constructor (tuple: readonly unknown[], batch: ClaimedBatch) {
+  constructor (tuple: readonly unknown[], shared: SharedFields) {
     const [id, task, queue, priority, args, due, seq, claimedAt] = tuple
     this.id = id as string
     // One string for all, where each row has come with its own.
-    this.task = task === batch.task ? batch.task : task as string
-    this.queue = queue === batch.queue ? batch.queue : queue as string
+    this.task = task === shared.task ? shared.task : task as string
+    this.queue = queue === shared.queue ? shared.queue : queue as string
     this.priority = priority as number
     this.args = args as string
     this.due = Number(due)
     this.lastAttemptedAt = Number(claimedAt)
     this.#tie = Number(seq)
-    this.#batch = batch
+    this.#shared = shared
   }
 
-  get backend (): string { return this.#batch.backend }
+  get backend (): string { return this.#shared.backend }
   get status (): TaskResultStatus { return 'RUNNING' }
   get options (): null { return null }
   get runAfter (): null { return null }
@@ -59,10 +57,10 @@ export class FirstAttempt implements ClaimedRow {
   get attempts (): number { return 1 }
   get priorAttempts (): number { return 0 }
   get deaths (): number { return 0 }
-  get workerIds (): readonly string[] { return this.#batch.workerIds }
-  get errors (): readonly StoredError[] { return NO_ERRORS }
+  get workerIds (): readonly string[] { return this.#shared.workerIds }
+  get errors (): readonly StoredError[] { return errorsOf(null) }
   get returnValue (): null { return null }
   get progress (): null { return null }
-  get claim (): number { return this.#batch.claim }
+  get claim (): number { return this.#shared.claim }
   get cursor (): Cursor { return { due: this.due, tie: this.#tie } }
 }

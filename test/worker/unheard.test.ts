@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import t, { type Test } from 'tap'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fastifyTasks, { task, type AnyTask, type DatabaseBackend } from 'fastify-tasks'
+import { createWorker } from 'fastify-tasks/worker'
+import { STORE_UNAVAILABLE } from '#lib/core/errors.js'
+import type { Ending, FinishedRow } from '#lib/store/store.js'
+import { databases, type TestDatabases } from '../support/databases.ts'
+import { eventually } from '../support/eventually.ts'
+
+// Of a success that nobody would hear of, a worker keeps nothing to tell until it is written. Who should hear of what came of
+// it all the same, does.
+
+interface Quiet { readonly app: FastifyInstance, readonly backend: DatabaseBackend, readonly lines: Array<Record<string, any>>, readonly drain: () => Promise<void> }
+
+async function quiet (test: Test, database: TestDatabases, tasks: readonly AnyTask[], options: Record<string, unknown> = {}): Promise<Quiet> {
+  const { url, close } = await database.open()
+  const lines: Array<Record<string, any>> = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line) => { lines.push(JSON.parse(line)) } } } })
+  test.teardown(async () => { await app.close(); await close() })
+  await app.register(fastifyTasks, { tasks: [...tasks], env: false, backends: { default: { backend: 'database', url } }, ...options })
+  await app.ready()
+  return { app, lines, backend: app.tasks.backend() as unknown as DatabaseBackend, drain: async () => { await createWorker(app, { batch: true }).run() } }
+}
+
+type Finish = (worker: string, endings: readonly Ending[], ended: readonly number[]) => Promise<FinishedRow[]>
+
+/** Stand between a worker and what it writes. */
+function replaceFinish ({ store }: DatabaseBackend, by: (finish: Finish) => Finish): void {
+  Object.defineProperty(store, 'finish', { value: by(store.finish.bind(store)) })
+}
+
+for (const database of databases) {
+  t.test(`${database.name}: a success that the database refuses for good is logged as the failure that it becomes`, async (t) => {
+    const good = task('good', async () => 1)
+    const { app, backend, lines, drain } = await quiet(t, database, [good])
+    replaceFinish(backend, (finish) => async (worker, endings, ended) => {
+      if (endings.some(({ status }) => status === 'SUCCESSFUL')) throw Object.assign(new STORE_UNAVAILABLE('finish tasks', '22021'), { fault: 'permanent' })
+      return await finish(worker, endings, ended)
+    })
+    const result = await app.tasks.enqueue(good)
+    await drain()
+    await eventually(() => { assert.ok(lines.some(({ msg, taskId, level }) => msg === 'task failed' && taskId === result.id && level === 50)) })
+    t.equal((await app.tasks.getResult(result.id)).status, 'FAILED')
+  })
+
+  t.test(`${database.name}: a success that turns out to be cancelled is told where only that is heard`, async (t) => {
+    const good = task('good', async () => 1)
+    const { app, backend, lines, drain } = await quiet(t, database, [good], { taskLogLevel: 'silent' })
+    app.log.level = 'info'
+    replaceFinish(backend, (finish) => async (worker, endings, ended) => {
+      await app.tasks.cancel({ task: 'good' })
+      return await finish(worker, endings, ended)
+    })
+    const result = await app.tasks.enqueue(good)
+    await drain()
+    const { status } = await app.tasks.getResult(result.id)
+    await eventually(() => { assert.equal(lines.filter(({ msg, taskId }) => msg === 'task cancelled' && taskId === result.id).length, 1) })
+    t.equal(status, 'CANCELLED')
+  })
+
+  t.test(`${database.name}: a hook that came after the end and before it was written is called`, async (t) => {
+    const good = task('good', async () => 42)
+    const { app, backend, drain } = await quiet(t, database, [good])
+    const heard: unknown[] = []
+    replaceFinish(backend, (finish) => async (worker, endings, ended) => {
+      app.tasks.addHook('onFinished', ({ id, returnValue }) => { heard.push([id, returnValue]) })
+      return await finish(worker, endings, ended)
+    })
+    const result = await app.tasks.enqueue(good)
+    await drain()
+    await eventually(() => { assert.deepEqual(heard, [[result.id, 42]]) })
+    t.pass()
+  })
+}
