@@ -112,7 +112,7 @@ export class RequestCollection {
     if (transaction === undefined || transaction === false) {
       const request = this.#request
       const { method, url } = request?.routeOptions ?? {}
-      throw new INVALID_CONFIG(request === null ? 'The route of a request that is over' : `Route ${String(method)} ${url ?? request.url}`, 'request.tasks.transaction() needs config: { tasks: { transaction: true } }, or an alias.')
+      throw new INVALID_CONFIG(request === null ? 'The route of this request' : `Route ${String(method)} ${url ?? request.url}`, 'request.tasks.transaction() needs config: { tasks: { transaction: true } }, or an alias.')
     }
     const alias = transaction === true ? 'default' : transaction
     if (this.#state !== 'open' || this.#replied) throw new UNSUPPORTED(alias, 'a transaction after the reply has left')
@@ -297,7 +297,10 @@ export class RequestCollection {
   #awaitHandler (returned: unknown): void {
     clearTimeout(this.#grace)
     const soon = (): void => { setImmediate(() => { void this.leave() }) }
-    const later = (): void => { this.#grace = setTimeout(() => { void this.leave() }, CLIENT_GONE_GRACE_MS) }
+    const later = (): void => {
+      // It may have left by itself, with flush().
+      if (this.#state === 'open') this.#grace = setTimeout(() => { void this.leave() }, CLIENT_GONE_GRACE_MS)
+    }
     const isHijacked = (): boolean => this.#reply?.sent === true
     if (typeof (returned as PromiseLike<unknown> | null | undefined)?.then !== 'function') {
       if (isHijacked()) soon()

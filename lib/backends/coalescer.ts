@@ -22,7 +22,8 @@ const SECOND_AFTER_MS = 5 // of more rows: a database on the same machine has an
  * database is asked at the end of the current tick, so that nothing is added to a lone enqueue. Where several may write at
  * once, a second statement leaves beside the first when it has as many rows: callers that come in turns, as those of a
  * busy server do, would else wait for two syncs of the log, their own and that of the others. Where the first has many
- * rows, two would only cost more than one of all that wait, unless the database is far away. Each caller has its own rows
+ * rows, two would only cost more than one of all that wait, unless the database is far away. Fewer than it has wait for
+ * its end in any case. Each caller has its own rows
  * back once they are stored, and its own error.
  */
 export class Coalescer {

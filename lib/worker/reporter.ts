@@ -16,7 +16,12 @@ export interface Report {
   readonly claim: Claim
   /** Null: hand it back, uncharged. */
   readonly ending: Ending | null
-  /** Called once the store has accepted it, not where it was refused. Null for a row that was handed back. */
+  /** Of the attempt. */
+  readonly durationMs?: number
+  /**
+   * Called once the store has accepted it, not where it was refused. Null for a row that was handed back. `report`: this
+   * one, whose ending may have become a failure, where the database has refused the value.
+   */
   readonly written?: (finished: FinishedRow | null, report: Report) => void
   /** How often the database refused just this one. */
   readonly strikes?: number

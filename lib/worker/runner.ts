@@ -178,21 +178,20 @@ export class Runner {
     run.held = null
     const { row, entry: { claim }, session: { reporter } } = run
     // What nobody will hear of is not kept until it is written.
-    if (ending !== null && !this.#telling.isHeard(ending)) return reporter.report({ row, claim, ending, written: this.#writtenUnheard })
+    if (ending !== null && !this.#telling.isHeard(ending)) return reporter.report({ row, claim, ending, durationMs: outcome.durationMs, written: this.#writtenUnheard })
     reporter.report({
       row,
       claim,
       ending,
-      written: (finished) => {
-        if (ending === null) void this.#telling.stored(row, undefined, true) // handed back: it may have been cancelled meanwhile
-        else this.#telling.ended(fields, ending, outcome, finished as FinishedRow)
+      written: (finished, { ending: written }) => {
+        if (written === null) void this.#telling.stored(row, undefined, true) // handed back: it may have been cancelled meanwhile
+        else this.#telling.ended(fields, written, outcome, finished as FinishedRow)
       }
     })
   }
 
-  /** What came of it may be another ending, and somebody may have come to hear of it: it is read then. */
-  readonly #writtenUnheard = (finished: FinishedRow | null, { row }: Report): void => {
-    this.#telling.unheard(row, finished as FinishedRow)
+  readonly #writtenUnheard = (finished: FinishedRow | null, { row, ending, durationMs }: Report): void => {
+    if (this.#telling.wants(finished as FinishedRow)) void this.#telling.unheard(row, ending as Ending, durationMs, finished as FinishedRow)
   }
 
   /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */

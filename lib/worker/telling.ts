@@ -21,7 +21,7 @@ export class Telling {
   }
 
   /** Of an ending that the worker has written: nothing is read again. */
-  ended (fields: ResultFields, ending: Ending, outcome: Outcome, finished: FinishedRow): void {
+  ended (fields: ResultFields, ending: Ending, outcome: Pick<Outcome, 'durationMs'> & { readonly value?: unknown }, finished: FinishedRow): void {
     const { events } = this.#host
     const name = finished.status === 'READY' ? 'onRetried' : 'onFinished'
     if (!events.wants(name, finished.status)) return
@@ -30,18 +30,27 @@ export class Telling {
       status: finished.status,
       finishedAt: finished.status === 'READY' ? null : new Date(finished.at),
       ...(finished.status === 'READY' && finished.runAfter !== null && { runAfter: new Date(finished.runAfter) }),
-      returnValue: finished.status === 'SUCCESSFUL' && outcome.kind === 'returned' ? outcome.value ?? null : null,
+      returnValue: finished.status === 'SUCCESSFUL' ? outcome.value ?? null : null,
       errors: 'errors' in ending ? ending.errors.map(toTaskError) : fields.errors
     }))
     events.emit(name, result, { durationMs: outcome.durationMs, ...(ending.status === 'READY' && { delay: ending.delay }) })
   }
 
   /**
-   * Of a success that nobody would have heard of. The store may have made another ending of it, and who has begun to listen
-   * since then hears of it, too.
+   * Of a success that nobody would have heard of, and of which nothing was kept. It may have become another ending, which
+   * is heard; and who has begun to listen since then hears of it, too. Never throws.
    */
-  unheard (row: ClaimedRow, { status }: FinishedRow): void {
-    if (this.#host.events.wants('onFinished', status)) void this.#readAndTell(row)
+  async unheard (row: ClaimedRow, ending: Ending, durationMs: number | undefined, finished: FinishedRow): Promise<void> {
+    if (finished.status === 'SUCCESSFUL') return await this.#readAndTell(row, durationMs) // for its value; nobody puts it back
+    try {
+      this.ended(await this.#backend.decodeRow(row), ending, { durationMs: durationMs ?? 0 }, finished)
+    } catch (error) {
+      this.#host.log.warn({ err: error, id: row.id }, UNREADABLE)
+    }
+  }
+
+  wants ({ status }: FinishedRow): boolean {
+    return this.#host.events.wants('onFinished', status)
   }
 
   /** Of an ending that the store has made of its own, or inside the task's transaction. Never throws. */
@@ -60,10 +69,12 @@ export class Telling {
       if (returned && (stored.status !== 'CANCELLED' || stored.attempts >= row.attempts)) return
       events.emit('onFinished', this.#backend.resultOf(await this.#backend.decodeRow(stored)), { durationMs })
     } catch (error) {
-      log.warn({ err: error, id: row.id }, 'a task has ended, but its result could not be read for onFinished')
+      log.warn({ err: error, id: row.id }, UNREADABLE)
     }
   }
 }
+
+const UNREADABLE = 'a task has ended, but its result could not be read for onFinished'
 
 function toTaskError ({ at, ...error }: StoredError): TaskError {
   return { ...error, at: new Date(at) }

@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyTasks, { task, type FastifyTasksOptions } from 'fastify-tasks'
+import { CLIENT_GONE_GRACE_MS } from '#lib/core/limits.js'
 import { eventually } from '../support/eventually.ts'
 import { RecordingBackend } from './recording-backend.ts'
 
@@ -216,4 +217,32 @@ t.test('over a real connection tasks leave after the response, once', async (t) 
   for (let index = 0; index < 20; index++) await (await fetch(`http://127.0.0.1:${port}/`)).json()
   await app.tasks.flushed()
   t.equal(backend.calls.length, 20)
+})
+
+t.test('where the client is gone and all has left by flush(), no timer is left that would keep the process', async (t) => {
+  const { app, backend, note } = await build(t)
+  const [begun, gone, over] = [signal(), signal(), signal()]
+  app.get('/', async (request) => {
+    request.tasks.enqueue(note, 'a')
+    begun.give()
+    await gone.promise
+    await request.tasks.flush()
+    setImmediate(over.give)
+    return {}
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const original = globalThis.setTimeout
+  const graces: NodeJS.Timeout[] = []
+  t.teardown(() => { globalThis.setTimeout = original })
+  globalThis.setTimeout = Object.assign((callback: () => void, ms?: number) => {
+    const timer = original(callback, ms)
+    if (ms === CLIENT_GONE_GRACE_MS) graces.push(timer)
+    return timer
+  }, original)
+  await askAndLeave(app, '/', begun.promise)
+  gone.give()
+  await over.promise
+  await app.tasks.flushed()
+  t.same(backend.calls, [[['a']]])
+  t.equal(graces.filter((timer) => !(timer as unknown as { _destroyed: boolean })._destroyed).length, 0)
 })

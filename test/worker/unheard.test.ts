@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
-import fastifyTasks, { task, type AnyTask, type DatabaseBackend } from 'fastify-tasks'
+import fastifyTasks, { task, type AnyTask, type DatabaseBackend, type TaskResult } from 'fastify-tasks'
 import { createWorker } from 'fastify-tasks/worker'
 import { STORE_UNAVAILABLE } from '#lib/core/errors.js'
 import type { Ending, FinishedRow } from '#lib/store/store.js'
@@ -30,18 +30,34 @@ function replaceFinish ({ store }: DatabaseBackend, by: (finish: Finish) => Fini
   Object.defineProperty(store, 'finish', { value: by(store.finish.bind(store)) })
 }
 
+const refusingSuccesses = (finish: Finish): Finish => async (worker, endings, ended) => {
+  if (endings.some(({ status }) => status === 'SUCCESSFUL')) throw Object.assign(new STORE_UNAVAILABLE('finish tasks', '22021'), { fault: 'permanent' })
+  return await finish(worker, endings, ended)
+}
+
 for (const database of databases) {
   t.test(`${database.name}: a success that the database refuses for good is logged as the failure that it becomes`, async (t) => {
     const good = task('good', async () => 1)
     const { app, backend, lines, drain } = await quiet(t, database, [good])
-    replaceFinish(backend, (finish) => async (worker, endings, ended) => {
-      if (endings.some(({ status }) => status === 'SUCCESSFUL')) throw Object.assign(new STORE_UNAVAILABLE('finish tasks', '22021'), { fault: 'permanent' })
-      return await finish(worker, endings, ended)
-    })
+    replaceFinish(backend, refusingSuccesses)
     const result = await app.tasks.enqueue(good)
     await drain()
-    await eventually(() => { assert.ok(lines.some(({ msg, taskId, level }) => msg === 'task failed' && taskId === result.id && level === 50)) })
+    await eventually(() => { assert.equal(lines.filter(({ msg, taskId }) => msg === 'task failed' && taskId === result.id).length, 1) })
+    t.match(lines.find(({ msg }) => msg === 'task failed'), { level: 50, code: 'FST_TASKS_INVALID_RESULT', durationMs: Number })
     t.equal((await app.tasks.getResult(result.id)).status, 'FAILED')
+  })
+
+  t.test(`${database.name}: where a success is heard, the failure that it becomes is told with its error`, async (t) => {
+    const good = task('good', async () => 1)
+    const { app, backend, lines, drain } = await quiet(t, database, [good])
+    const heard: TaskResult[] = []
+    app.tasks.addHook('onFinished', (result) => { heard.push(result) })
+    replaceFinish(backend, refusingSuccesses)
+    await app.tasks.enqueue(good)
+    await drain()
+    t.equal(heard.length, 1)
+    t.match(heard[0], { status: 'FAILED', errors: [{ code: 'FST_TASKS_INVALID_RESULT' }] })
+    t.match(lines.filter(({ msg }) => msg === 'task failed'), [{ level: 50, code: 'FST_TASKS_INVALID_RESULT' }])
   })
 
   t.test(`${database.name}: a success that turns out to be cancelled is told where only that is heard`, async (t) => {
@@ -56,6 +72,7 @@ for (const database of databases) {
     await drain()
     const { status } = await app.tasks.getResult(result.id)
     await eventually(() => { assert.equal(lines.filter(({ msg, taskId }) => msg === 'task cancelled' && taskId === result.id).length, 1) })
+    t.match(lines.find(({ msg }) => msg === 'task cancelled'), { durationMs: Number })
     t.equal(status, 'CANCELLED')
   })
 

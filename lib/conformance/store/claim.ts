@@ -12,6 +12,7 @@ const FIELDS = [
 async function saysWhatIsStored (bench: Bench, row: ClaimedRow): Promise<void> {
   const stored = await bench.get(row.id)
   for (const name of FIELDS) assert.deepEqual(row[name], stored[name], name)
+  assert.deepEqual(Object.keys(stored).filter((name) => !(FIELDS as readonly string[]).includes(name)), [])
   assert.deepEqual([row.keyed, row.limited], [undefined, undefined])
 }
 
