@@ -1,6 +1,6 @@
+import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import BetterSqlite from 'better-sqlite3'
 import Fastify from 'fastify'
 import pg from 'pg'
 import { ourVersion } from './version.js'
@@ -25,7 +25,7 @@ export async function openProducer (url, settings) {
     tagged: () => noop.using({ tags: ['bench'] }),
     transactional: () => transactional
   }
-  const database = await openDatabase(url)
+  const database = await openDatabase(url, settings)
   return {
     enqueue: async (payload) => { await app.tasks.enqueue(noop, payload) },
     enqueueMany: async (payloads) => { await app.tasks.enqueueMany(noop, payloads.map((payload) => [payload])) },
@@ -65,7 +65,7 @@ export async function addRoutes (app, adapter, { url, settings }) {
     return { ok: true }
   })
   await app.ready() // the tables are there
-  const database = await openDatabase(url)
+  const database = await openDatabase(url, settings)
   return {
     flushed: async () => { await app.tasks.flushed() },
     stored: async () => Number(await database.ask(STORED)),
@@ -74,11 +74,15 @@ export async function addRoutes (app, adapter, { url, settings }) {
 }
 
 /** From this checkout, or from another one that is built, too. */
-async function load ({ checkout }) {
-  const root = checkout === undefined ? HERE : pathToFileURL(`${resolve(checkout)}/`)
+async function load (settings) {
+  const root = rootOf(settings)
   const { fastifyTasks, task } = await import(new URL('dist/lib/index.js', root).href)
   const { createWorker } = await import(new URL('dist/lib/worker/index.js', root).href)
   return { fastifyTasks, task, createWorker }
+}
+
+function rootOf ({ checkout }) {
+  return checkout === undefined ? HERE : pathToFileURL(`${resolve(checkout)}/`)
 }
 
 function tasksOf ({ task }, run) {
@@ -100,12 +104,17 @@ async function openApp ({ fastifyTasks }, url, settings, tasks) {
 }
 
 /** A look past the library, at what it has stored. */
-async function openDatabase (url) {
+async function openDatabase (url, settings) {
   if (url.startsWith('sqlite:')) {
-    const database = new BetterSqlite(url.slice('sqlite:'.length), { readonly: true })
+    // With the driver that the library uses: the locks of SQLite are those of the process, and two copies of it in one
+    // process, which do not know of each other, take each other's away (a SIGBUS on 2026-11-29).
+    const { Database, OPEN_READONLY } = createRequire(rootOf(settings))('sqlite3')
+    const database = await new Promise((resolve, reject) => {
+      const opened = new Database(url.slice('sqlite:'.length), OPEN_READONLY, (error) => { if (error === null) resolve(opened); else reject(error) })
+    })
     return {
-      ask: async (sql) => database.prepare(sql).get().answer,
-      close: async () => { database.close() }
+      ask: async (sql) => await new Promise((resolve, reject) => { database.get(sql, (error, row) => { if (error === null) resolve(row.answer); else reject(error) }) }),
+      close: async () => { await new Promise((resolve) => { database.close(resolve) }) }
     }
   }
   const client = new pg.Client({ connectionString: url })
