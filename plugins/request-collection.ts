@@ -144,7 +144,7 @@ export class RequestCollection {
 
   /** What the handler returned, told where the client was gone before it began. */
   handling (returned: unknown): void {
-    if (this.#gone && this.#state === 'open') this.#awaitHandler(returned)
+    if (this.#gone) this.#awaitHandler(returned)
   }
 
   /** The response has finished, or will not: leave or be dropped. Never rejects. */

@@ -23,8 +23,7 @@ const SECOND_AFTER_MS = 5 // of more rows: a database on the same machine has an
  * once, a second statement leaves beside the first when it has as many rows: callers that come in turns, as those of a
  * busy server do, would else wait for two syncs of the log, their own and that of the others. Where the first has many
  * rows, two would only cost more than one of all that wait, unless the database is far away. Fewer than it has wait for
- * its end in any case. Each caller has its own rows
- * back once they are stored, and its own error.
+ * its end in any case. Each caller has its own rows back once they are stored, and its own error.
  */
 export class Coalescer {
   readonly #insert: Insert
@@ -32,7 +31,6 @@ export class Coalescer {
   readonly #secondAfterMs: number
   #waiting: Entry[] = []
   #waitingRows = 0
-  #statements = 0
   #rows = 0
   #gathering = false
   /** When each of the statements under way was sent, oldest first. */
@@ -66,7 +64,7 @@ export class Coalescer {
   }
 
   #mayBegin (): boolean {
-    if (this.#statements === 0) return true
+    if (this.#sent.length === 0) return true
     return this.#mayBeginBeside && (this.#rows <= SECOND_BESIDE_MAX || performance.now() >= this.#secondAt)
   }
 
@@ -75,7 +73,7 @@ export class Coalescer {
   }
 
   get #mayBeginBeside (): boolean {
-    return this.#statements < this.#most && this.#waitingRows >= Math.max(this.#rows, SECOND_ROWS_MIN)
+    return this.#sent.length < this.#most && this.#waitingRows >= Math.max(this.#rows, SECOND_ROWS_MIN)
   }
 
   #begin (): void {
@@ -97,13 +95,11 @@ export class Coalescer {
     const rows = entries.reduce((sum, { rows }) => sum + rows.length, 0)
     this.#waitingRows -= rows
     this.#rows += rows
-    this.#statements += 1
     const sentAt = performance.now()
     this.#sent.push(sentAt)
     await this.#send(entries)
     this.#sent.splice(this.#sent.indexOf(sentAt), 1)
     this.#rows -= rows
-    this.#statements -= 1
     if (this.#second !== null) { clearTimeout(this.#second); this.#second = null }
     this.#begin()
   }

@@ -58,6 +58,8 @@ export class Runner {
   readonly #settings: RunnerSettings
   readonly #attempts: AttemptSettings
   readonly #telling: Telling
+  /** One for all: a closure of each would keep what it was made for. */
+  readonly #writtenUnheard = (finished: FinishedRow | null, report: Report): void => { this.#telling.unheard(report, finished as FinishedRow) }
 
   constructor (settings: RunnerSettings) {
     this.#settings = settings
@@ -188,10 +190,6 @@ export class Runner {
         else this.#telling.ended(fields, written, outcome, finished as FinishedRow)
       }
     })
-  }
-
-  readonly #writtenUnheard = (finished: FinishedRow | null, { row, ending, durationMs }: Report): void => {
-    if (this.#telling.wants(finished as FinishedRow)) void this.#telling.unheard(row, ending as Ending, durationMs, finished as FinishedRow)
   }
 
   /** The attempt has failed before the function was called: its arguments cannot be read, or do not fit. */

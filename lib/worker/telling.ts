@@ -4,6 +4,7 @@ import type { ResultFields, TaskError } from '../core/result.js'
 import { isFinishedStatus } from '../core/status.js'
 import type { Outcome } from '../run/outcome.js'
 import type { ClaimedRow, Ending, FinishedRow, StoredError } from '../store/store.js'
+import type { Report } from './reporter.js'
 
 /** Tells hooks, channels and the log what has become of the rows that a worker ran, once it is written. */
 export class Telling {
@@ -38,19 +39,21 @@ export class Telling {
 
   /**
    * Of a success that nobody would have heard of, and of which nothing was kept. It may have become another ending, which
-   * is heard; and who has begun to listen since then hears of it, too. Never throws.
+   * is heard; and who has begun to listen since then hears of it, too.
    */
-  async unheard (row: ClaimedRow, ending: Ending, durationMs: number | undefined, finished: FinishedRow): Promise<void> {
-    if (finished.status === 'SUCCESSFUL') return await this.#readAndTell(row, durationMs) // for its value; nobody puts it back
+  unheard (report: Report, finished: FinishedRow): void {
+    if (!this.#host.events.wants('onFinished', finished.status)) return // as nearly always: without a promise
+    // A success for its value; nobody puts it back.
+    void (finished.status === 'SUCCESSFUL' ? this.#readAndTell(report.row, report.durationMs) : this.#decodeAndTell(report, finished))
+  }
+
+  /** Never throws. */
+  async #decodeAndTell ({ row, ending, durationMs }: Report, finished: FinishedRow): Promise<void> {
     try {
-      this.ended(await this.#backend.decodeRow(row), ending, { durationMs: durationMs ?? 0 }, finished)
+      this.ended(await this.#backend.decodeRow(row), ending as Ending, { durationMs: durationMs ?? 0 }, finished)
     } catch (error) {
       this.#host.log.warn({ err: error, id: row.id }, UNREADABLE)
     }
-  }
-
-  wants ({ status }: FinishedRow): boolean {
-    return this.#host.events.wants('onFinished', status)
   }
 
   /** Of an ending that the store has made of its own, or inside the task's transaction. Never throws. */

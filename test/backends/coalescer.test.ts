@@ -133,12 +133,17 @@ t.test('where two may write at once, a second statement leaves beside few rows w
 
 const MANY = Array.from({ length: 13 }, (_, index) => `n${index}`) // more than a second statement leaves beside at once
 
-t.test('beside many rows a second statement leaves by itself, once they have been under way for long enough', async (t) => {
+async function manyUnderWay (secondAfterMs: number): Promise<{ inserts: Inserts, coalescer: Coalescer, added: Array<Promise<InsertedRow[]>> }> {
   const inserts = new Inserts()
-  const began = performance.now()
-  const coalescer = new Coalescer(inserts.insert, 2, 1_000)
+  const coalescer = new Coalescer(inserts.insert, 2, secondAfterMs)
   const added = MANY.map((name) => coalescer.add([row(name)]))
   await tick()
+  return { inserts, coalescer, added }
+}
+
+t.test('beside many rows a second statement leaves by itself, once they have been under way for long enough', async (t) => {
+  const began = performance.now()
+  const { inserts, coalescer, added } = await manyUnderWay(1_000)
   for (const name of MANY) added.push(coalescer.add([row(`late ${name}`)]))
   await tick()
   t.equal(inserts.calls.length, 1, 'a database that is near has answered before it would')
@@ -150,10 +155,7 @@ t.test('beside many rows a second statement leaves by itself, once they have bee
 })
 
 t.test('beside a statement that does not come back others leave one after the other, and wait no more', async (t) => {
-  const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert, 2, 1_000)
-  const added = MANY.map((name) => coalescer.add([row(name)]))
-  await tick()
+  const { inserts, coalescer, added } = await manyUnderWay(1_000)
   for (const name of MANY) added.push(coalescer.add([row(`late ${name}`)]))
   await inserts.called(2)
   const since = performance.now()
@@ -167,10 +169,7 @@ t.test('beside a statement that does not come back others leave one after the ot
 })
 
 t.test('where many rows are answered in time, all that wait leave in one statement', async (t) => {
-  const inserts = new Inserts()
-  const coalescer = new Coalescer(inserts.insert, 2, 60_000)
-  const added = MANY.map((name) => coalescer.add([row(name)]))
-  await tick()
+  const { inserts, coalescer, added } = await manyUnderWay(60_000)
   for (const name of [...MANY, 'and', 'more']) added.push(coalescer.add([row(name)]))
   await tick()
   t.same(inserts.calls, [MANY])

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import fastifyTasks, { task, type TaskResult } from 'fastify-tasks'
 import { eventually } from '../support/eventually.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { RecordingBackend } from './recording-backend.ts'
 
 // A busy route has hundreds of requests whose tasks wait for the database: each that lives until then is copied by the
 // garbage collector, with its reply and its socket's buffers.
 
-setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
 const REQUESTS = 10
 
 type Handle = (request: FastifyRequest, enqueue: () => void) => unknown
@@ -44,7 +41,7 @@ for (const [when, { flushOn = 'onResponse', open = false, handle = enqueueAtOnce
     for (let count = 0; count < REQUESTS; count++) await (await fetch(address, { headers: { connection: 'close' } })).text()
     await eventually(() => {
       assert.equal(results.length, REQUESTS)
-      collect()
+      collectGarbage()
       assert.equal(given.filter((each) => each.deref() !== undefined).length, 0)
     })
     t.equal(backend.ids.length, open ? REQUESTS : 0)

@@ -2,6 +2,7 @@ import t from 'tap'
 import { Buffer, type Entry } from '#lib/worker/buffer.js'
 import { Runs } from '#lib/worker/runs.js'
 import type { Run } from '#lib/worker/runner.js'
+import { collectGarbage } from '../support/garbage.ts'
 
 const entry = (place: number): Entry => ({ place }) as Entry
 const run = (): Run => ({ slot: -1 }) as Run
@@ -9,10 +10,6 @@ const run = (): Run => ({ slot: -1 }) as Run
 t.test('what has left the buffer is let go of, although the buffer is never empty', async (t) => {
   const buffer = new Buffer()
   const left: Array<WeakRef<Entry>> = []
-  const { setFlagsFromString } = await import('node:v8')
-  const { runInNewContext } = await import('node:vm')
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
   const pass = (): void => {
     for (let place = 0; place < 500; place++) {
       buffer.push(entry(place))
@@ -21,7 +18,7 @@ t.test('what has left the buffer is let go of, although the buffer is never empt
   }
   pass()
   await new Promise(setImmediate) // a WeakRef holds on until the end of the turn that made it
-  collect()
+  collectGarbage()
   t.equal(left.filter((ref) => ref.deref() !== undefined).length, 0)
   t.equal(buffer.length, 10)
   t.equal(buffer.first()?.place, 490)

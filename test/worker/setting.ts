@@ -15,16 +15,18 @@ export interface Setting {
   readonly lines: Array<Record<string, any>>
 }
 
+interface Loudness { readonly level?: string, readonly taskLogLevel?: string }
+
 /** An app on a database of its own, whose log lines are kept. */
-export async function setting (t: Test, database: TestDatabases, tasks: readonly AnyTask[], options: Record<string, unknown> = {}): Promise<Setting> {
+export async function setting (t: Test, database: TestDatabases, tasks: readonly AnyTask[], options: Record<string, unknown> = {}, { level = 'debug', ...plugin }: Loudness = {}): Promise<Setting> {
   const { url, close } = await database.open()
   const lines: Array<Record<string, any>> = []
-  const app = Fastify({ logger: { level: 'debug', stream: { write: (line) => { lines.push(JSON.parse(line)) } } } })
+  const app = Fastify({ logger: { level, stream: { write: (line) => { lines.push(JSON.parse(line)) } } } })
   t.teardown(async () => {
     await app.close()
     await close()
   })
-  await app.register(fastifyTasks, { tasks: [...tasks], env: false, backends: { default: { backend: 'database', url, options } } })
+  await app.register(fastifyTasks, { tasks: [...tasks], env: false, backends: { default: { backend: 'database', url, options } }, ...plugin })
   await app.ready()
   return {
     app,

@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict'
 import t, { type Test } from 'tap'
-import Fastify, { type FastifyInstance } from 'fastify'
-import fastifyTasks, { task, type AnyTask, type DatabaseBackend, type TaskResult } from 'fastify-tasks'
-import { createWorker } from 'fastify-tasks/worker'
+import { task, type AnyTask, type DatabaseBackend, type TaskResult } from 'fastify-tasks'
 import { STORE_UNAVAILABLE } from '#lib/core/errors.js'
 import type { Ending, FinishedRow } from '#lib/store/store.js'
 import { databases, type TestDatabases } from '../support/databases.ts'
 import { eventually } from '../support/eventually.ts'
+import { setting, type Setting } from './setting.ts'
 
 // Of a success that nobody would hear of, a worker keeps nothing to tell until it is written. Who should hear of what came of
 // it all the same, does.
 
-interface Quiet { readonly app: FastifyInstance, readonly backend: DatabaseBackend, readonly lines: Array<Record<string, any>>, readonly drain: () => Promise<void> }
-
-async function quiet (test: Test, database: TestDatabases, tasks: readonly AnyTask[], options: Record<string, unknown> = {}): Promise<Quiet> {
-  const { url, close } = await database.open()
-  const lines: Array<Record<string, any>> = []
-  const app = Fastify({ logger: { level: 'warn', stream: { write: (line) => { lines.push(JSON.parse(line)) } } } })
-  test.teardown(async () => { await app.close(); await close() })
-  await app.register(fastifyTasks, { tasks: [...tasks], env: false, backends: { default: { backend: 'database', url } }, ...options })
-  await app.ready()
-  return { app, lines, backend: app.tasks.backend() as unknown as DatabaseBackend, drain: async () => { await createWorker(app, { batch: true }).run() } }
-}
+const quiet = async (test: Test, database: TestDatabases, tasks: readonly AnyTask[], taskLogLevel = 'info'): Promise<Setting> => await setting(test, database, tasks, {}, { level: 'warn', taskLogLevel })
 
 type Finish = (worker: string, endings: readonly Ending[], ended: readonly number[]) => Promise<FinishedRow[]>
 
@@ -62,7 +51,7 @@ for (const database of databases) {
 
   t.test(`${database.name}: a success that turns out to be cancelled is told where only that is heard`, async (t) => {
     const good = task('good', async () => 1)
-    const { app, backend, lines, drain } = await quiet(t, database, [good], { taskLogLevel: 'silent' })
+    const { app, backend, lines, drain } = await quiet(t, database, [good], 'silent')
     app.log.level = 'info'
     replaceFinish(backend, (finish) => async (worker, endings, ended) => {
       await app.tasks.cancel({ task: 'good' })
